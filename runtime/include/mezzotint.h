@@ -17,6 +17,9 @@ extern "C" {
 
 #define MZT_VERSION_STRING "0.1.0"
 
+/* MZT_ABI_VERSION of the library that is linked; *text (may be NULL) receives its version string. Thread-safety: any thread. */
+int mzt_version(const char **text);
+
 /* ---------------------------------------------------------------------------------------------------- status -- */
 
 /* What every fallible function returns. Zero is success; errors are negative. */

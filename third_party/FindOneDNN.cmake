@@ -1,0 +1,20 @@
+# oneDNN by header and library. Its own package file is not used because Debian's asks for OpenCL's development files,
+# which a CPU engine does not need. Defines OneDNN::dnnl, OneDNN_FOUND and OneDNN_VERSION.
+find_path(OneDNN_INCLUDE_DIR NAMES dnnl.h PATH_SUFFIXES oneapi/dnnl)
+find_library(OneDNN_LIBRARY NAMES dnnl)
+if(OneDNN_INCLUDE_DIR)
+  foreach(header dnnl_version.h oneapi/dnnl/dnnl_version.h)
+    if(EXISTS ${OneDNN_INCLUDE_DIR}/${header})
+      file(STRINGS ${OneDNN_INCLUDE_DIR}/${header} lines REGEX "#define DNNL_VERSION_(MAJOR|MINOR|PATCH) ")
+      string(REGEX REPLACE "[^0-9;]" "" OneDNN_VERSION "${lines}")
+      string(REPLACE ";" "." OneDNN_VERSION "${OneDNN_VERSION}")
+    endif()
+  endforeach()
+endif()
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(OneDNN REQUIRED_VARS OneDNN_LIBRARY OneDNN_INCLUDE_DIR VERSION_VAR OneDNN_VERSION)
+if(OneDNN_FOUND AND NOT TARGET OneDNN::dnnl)
+  add_library(OneDNN::dnnl UNKNOWN IMPORTED)
+  set_target_properties(OneDNN::dnnl PROPERTIES
+    IMPORTED_LOCATION ${OneDNN_LIBRARY} INTERFACE_INCLUDE_DIRECTORIES ${OneDNN_INCLUDE_DIR})
+endif()
