@@ -1,6 +1,7 @@
 /* Errors as values; see error.h. */
 #include "base/error.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -49,4 +50,19 @@ mzt_status error_prefix(mzt_error *error, const char *format, ...) {
 
 mzt_status error_memory(mzt_error *error, const char *what, uint64_t bytes) {
     return error_set(error, MZT_ERROR_OUT_OF_MEMORY, "out of memory: %s (%llu bytes)", what, (unsigned long long)bytes);
+}
+
+const char *error_text(char *buffer, size_t size, const char *text) {
+    size_t length = strlen(text);
+    bool cut = length >= size;
+    if (cut) {
+        length = size - 4;
+        while (length > 0 && ((unsigned char)text[length] & 0xc0u) == 0x80u) length--;
+    }
+    for (size_t i = 0; i < length; i++) {
+        unsigned char byte = (unsigned char)text[i];
+        buffer[i] = byte < 0x20 || byte == 0x7f ? '?' : text[i];
+    }
+    memcpy(buffer + length, cut ? "..." : "", cut ? 4 : 1);
+    return buffer;
 }

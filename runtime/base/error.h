@@ -21,6 +21,10 @@ mzt_status error_prefix(mzt_error *error, const char *format, ...) BASE_PRINTF(2
 /* The usual out-of-memory error, naming what could not be had. */
 mzt_status error_memory(mzt_error *error, const char *what, uint64_t bytes);
 
+/* Copies a stranger's text (a name out of a file) into `buffer` so that it can stand in a one-line message: control bytes
+ * become '?', and what does not fit is cut at a character boundary and marked with "...". `size` >= 8. Returns buffer. */
+const char *error_text(char *buffer, size_t size, const char *text);
+
 /* Returns from the calling function if `expression` is a failure. For functions that own nothing yet. */
 #define TRY(expression)                                                                                                \
     do {                                                                                                               \
