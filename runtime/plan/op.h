@@ -1,0 +1,108 @@
+/* The op table: everything that is known of an op without running it. One row here, one function in runtime/cpu/, one shader
+ * in shaders/: tests, validation, benchmarks and shader checks find an op through this table.
+ *
+ * A graph node, a plan dispatch and a kernel launch all speak of the same ops with the same parameters; the graph only names
+ * tensors where the plan names buffers. */
+#ifndef PLAN_OP_H
+#define PLAN_OP_H
+
+#include "base/dtype.h"
+#include "base/host.h"
+#include "params.h"
+
+/* X(enumerator, name, parameter list). The order is part of the plan file format: add at the end. */
+#define OP_LIST(X)                                                                                                     \
+    X(OP_LINEAR, linear, MZT_PARAMS_LINEAR)                                                                            \
+    X(OP_CONV2D, conv2d, MZT_PARAMS_CONV2D)                                                                            \
+    X(OP_ATTENTION, attention, MZT_PARAMS_ATTENTION)                                                                   \
+    X(OP_GROUP_NORM_STATS, group_norm_stats, MZT_PARAMS_GROUP_NORM_STATS)                                              \
+    X(OP_GROUP_NORM, group_norm, MZT_PARAMS_GROUP_NORM)                                                                \
+    X(OP_LAYER_NORM, layer_norm, MZT_PARAMS_LAYER_NORM)                                                                \
+    X(OP_UNARY, unary, MZT_PARAMS_UNARY)                                                                               \
+    X(OP_BINARY, binary, MZT_PARAMS_BINARY)                                                                            \
+    X(OP_GEGLU, geglu, MZT_PARAMS_GEGLU)                                                                               \
+    X(OP_CONCAT, concat, MZT_PARAMS_CONCAT)                                                                            \
+    X(OP_SLICE, slice, MZT_PARAMS_SLICE)                                                                               \
+    X(OP_UPSAMPLE, upsample, MZT_PARAMS_UPSAMPLE)                                                                      \
+    X(OP_EMBEDDING, embedding, MZT_PARAMS_EMBEDDING)                                                                   \
+    X(OP_TIMESTEP_EMBEDDING, timestep_embedding, MZT_PARAMS_TIMESTEP_EMBEDDING)                                        \
+    X(OP_GATHER_ROWS, gather_rows, MZT_PARAMS_GATHER_ROWS)                                                             \
+    X(OP_SAMPLER_INPUT, sampler_input, MZT_PARAMS_SAMPLER_INPUT)                                                       \
+    X(OP_SAMPLER_UPDATE, sampler_update, MZT_PARAMS_SAMPLER_UPDATE)                                                    \
+    X(OP_STEP_ADVANCE, step_advance, MZT_PARAMS_STEP_ADVANCE)
+
+typedef enum op {
+#define OP_ENUMERATOR(enumerator, name, params) enumerator,
+    OP_LIST(OP_ENUMERATOR)
+#undef OP_ENUMERATOR
+        OP_COUNT
+} op;
+
+#define OP_UINT(name)  uint32_t name;
+#define OP_FLOAT(name) float name;
+#define OP_STRUCT(enumerator, name, params)                                                                            \
+    typedef struct name##_params {                                                                                     \
+        params(OP_UINT, OP_FLOAT)                                                                                      \
+    } name##_params;
+OP_LIST(OP_STRUCT)
+#undef OP_STRUCT
+
+#define OP_PARAM_WORDS 32
+
+typedef union op_params {
+    uint32_t words[OP_PARAM_WORDS];
+    uint32_t first; /* every list begins with it */
+#define OP_MEMBER(enumerator, name, params) name##_params name;
+    OP_LIST(OP_MEMBER)
+#undef OP_MEMBER
+} op_params;
+
+#define OP_MAX_BINDINGS 8 /* storage buffers in one set that every device has */
+
+typedef enum op_access { OP_READ = 1, OP_WRITE = 2, OP_READ_WRITE = 3 } op_access;
+
+/* Which element types a binding may have. */
+typedef enum op_class {
+    OP_CLASS_ACTIVATION, /* the plan's activation type: f32, f16 or bf16 */
+    OP_CLASS_WEIGHT,     /* the plan's matrix type: f32, f16 or bf16 */
+    OP_CLASS_F32,        /* always f32: biases, norm scales, statistics, sampler state */
+    OP_CLASS_ANY_FLOAT,  /* any floating type, independent of the others (cast) */
+    OP_CLASS_U32
+} op_class;
+
+typedef struct op_binding_info {
+    const char *name; /* role, in the words of params.h */
+    op_access access;
+    op_class class_;
+    bool optional; /* absent: a flag or a zero size in the parameters says so */
+} op_binding_info;
+
+typedef struct op_info {
+    const char *name;
+    uint32_t param_size; /* bytes */
+    uint32_t binding_count;
+    op_binding_info bindings[OP_MAX_BINDINGS];
+    uint32_t output; /* index of the (first) written binding */
+    /* Largest relative error ||out - reference|| / ||reference|| of one dispatch against cpu-reference on the same inputs,
+     * by activation type f32, f16, bf16. 0 means bit-equal. */
+    double limit[3];
+} op_info;
+
+/* The table row; `o` must be below OP_COUNT. */
+const op_info *op_get(op o);
+
+/* Finds an op by name; OP_COUNT if there is none. */
+op op_find(const char *name);
+
+/* The work of one dispatch: floating-point operations (a multiply-add counts 2). Never fails; saturates. */
+uint64_t op_flops(op o, const op_params *params);
+
+/* Elements that each binding must at least hold for these parameters (0 for an absent optional one); for bindings of
+ * windowed dispatches counted from the window's base. False when a product overflows or a size is inconsistent. */
+bool op_extents(op o, const op_params *params, uint64_t extents[OP_MAX_BINDINGS]);
+
+/* Checks parameters that could make a kernel divide by zero, loop for ever or read out of bounds: sizes > 0, known kinds
+ * and flags, group sizes that divide. */
+mzt_status op_check(op o, const op_params *params, mzt_error *error);
+
+#endif
