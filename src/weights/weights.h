@@ -1,0 +1,52 @@
+/* The weights of one network: one safetensors file, or the several files of a sharded checkpoint, seen as one
+ * set of tensors; and packing a tensor into the element type and layout the engine wants.
+ *
+ * Ownership: the set owns its files; tensors point into them and live until weights_close.
+ * Thread-safety: an open set is immutable; different tensors may be packed on different threads. */
+#ifndef WEIGHTS_WEIGHTS_H
+#define WEIGHTS_WEIGHTS_H
+
+#include "weights/safetensors.h"
+
+typedef struct weights_set weights_set;
+
+/* Opens a file, or a component folder as diffusers and transformers write them. In a folder the first of
+ * these is taken: NAME.safetensors, NAME.safetensors.index.json, and the fp16 variants of both, with NAME
+ * diffusion_pytorch_model or model. NOT_FOUND naming what was looked for, UNSUPPORTED when there are pickled
+ * files only, FORMAT for damaged ones. */
+mzt_status weights_open(const base_host *host, const char *path, weights_set **set, mzt_error *error);
+
+/* One safetensors file in memory that the caller keeps alive and unchanged until the close. */
+mzt_status weights_open_memory(const base_host *host, const char *name, const void *data, uint64_t size,
+                               weights_set **set, mzt_error *error);
+
+void weights_close(weights_set *set); /* NULL is accepted */
+
+/* What messages call the set: the path of the file or of the index. */
+const char *weights_name(const weights_set *set);
+uint32_t weights_count(const weights_set *set);
+const safetensors_tensor *weights_at(const weights_set *set, uint32_t index); /* in order of names (strcmp) */
+const safetensors_tensor *weights_find(const weights_set *set, const char *name); /* NULL when absent */
+
+/* The tensor `name`, which must have this shape. NOT_FOUND, or FORMAT naming the shape expected and the one
+ * found. */
+mzt_status weights_require(const weights_set *set, const char *name, const uint64_t *shape, uint32_t rank,
+                           const safetensors_tensor **tensor, mzt_error *error);
+
+typedef enum weights_layout {
+    WEIGHTS_PLAIN,        /* row-major as it stands */
+    WEIGHTS_OIHW_TO_OHWI, /* convolution weights [O,I,KH,KW] of checkpoints to the engine's [O,KH,KW,I] */
+    WEIGHTS_OHWI_TO_OIHW  /* and back, for saving */
+} weights_layout;
+
+/* Converts a whole tensor into `out`, an aligned array of `bytes` = tensor->count * dtype_size(to). Needs no
+ * temporary memory beyond a few kilobytes of stack. INVALID when `bytes` is not that or the layout needs rank
+ * 4; else as safetensors_convert. */
+mzt_status weights_pack(const safetensors_tensor *tensor, weights_layout layout, dtype to, void *out,
+                        uint64_t bytes, mzt_error *error);
+
+/* weights_require, then weights_pack. `shape` is the checkpoint's. */
+mzt_status weights_load(const weights_set *set, const char *name, const uint64_t *shape, uint32_t rank,
+                        weights_layout layout, dtype to, void *out, uint64_t bytes, mzt_error *error);
+
+#endif

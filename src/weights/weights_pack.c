@@ -1,0 +1,59 @@
+/* Packing tensors into the engine's element types and layouts; see weights.h. */
+#include <stdalign.h>
+
+#include "weights/weights.h"
+
+/* Within each of `outer` blocks, the source [rows,columns] becomes [columns,rows]. OIHW to OHWI is this with
+ * rows = I and columns = KH*KW; the way back has them exchanged. The source is read in order, a few kilobytes
+ * at a time. */
+static mzt_status pack_transposed(const safetensors_tensor *tensor, uint64_t rows, uint64_t columns, dtype to,
+                                  void *out, mzt_error *error) {
+    enum { PIECE = 2048 };
+    alignas(8) uint8_t piece[PIECE * 4];
+    uint64_t row = 0, column = 0, block = 0; /* where the next element goes; block in elements */
+    for (uint64_t first = 0; first < tensor->count;) {
+        uint64_t count = tensor->count - first < PIECE ? tensor->count - first : PIECE;
+        TRY(safetensors_convert(tensor, first, count, to, piece, error));
+        for (uint64_t i = 0; i < count; i++) {
+            uint64_t place = block + column * rows + row;
+            if (dtype_size(to) == 2)
+                ((uint16_t *)out)[place] = ((const uint16_t *)(const void *)piece)[i];
+            else
+                ((uint32_t *)out)[place] = ((const uint32_t *)(const void *)piece)[i];
+            if (++column < columns) continue;
+            column = 0;
+            if (++row < rows) continue;
+            row = 0;
+            block += rows * columns;
+        }
+        first += count;
+    }
+    return MZT_OK;
+}
+
+mzt_status weights_pack(const safetensors_tensor *tensor, weights_layout layout, dtype to, void *out,
+                        uint64_t bytes, mzt_error *error) {
+    char name[100], shape[120];
+    uint64_t needed;
+    if (!size_mul(tensor->count, dtype_size(to), &needed) || needed != bytes)
+        return error_set(error, MZT_ERROR_INVALID, "%s: tensor \"%s\" %s as %s does not fill %llu bytes",
+                         tensor->file, error_text(name, sizeof name, tensor->name),
+                         safetensors_shape_text(shape, sizeof shape, tensor->shape, tensor->rank),
+                         dtype_name(to), (unsigned long long)bytes);
+    if (layout == WEIGHTS_PLAIN) return safetensors_convert(tensor, 0, tensor->count, to, out, error);
+    if (tensor->rank != 4)
+        return error_set(error, MZT_ERROR_INVALID,
+                         "%s: tensor \"%s\": expected rank 4 for a convolution, found shape %s", tensor->file,
+                         error_text(name, sizeof name, tensor->name),
+                         safetensors_shape_text(shape, sizeof shape, tensor->shape, tensor->rank));
+    const uint64_t *s = tensor->shape;
+    if (layout == WEIGHTS_OIHW_TO_OHWI) return pack_transposed(tensor, s[1], s[2] * s[3], to, out, error);
+    return pack_transposed(tensor, s[1] * s[2], s[3], to, out, error);
+}
+
+mzt_status weights_load(const weights_set *set, const char *name, const uint64_t *shape, uint32_t rank,
+                        weights_layout layout, dtype to, void *out, uint64_t bytes, mzt_error *error) {
+    const safetensors_tensor *tensor;
+    TRY(weights_require(set, name, shape, rank, &tensor, error));
+    return weights_pack(tensor, layout, to, out, bytes, error);
+}
