@@ -10,7 +10,24 @@
 #include "base/host.h"
 #include "params.h"
 
-/* X(enumerator, name, parameter list). The order is part of the plan file format: add at the end. */
+/* X(enumerator, name, parameter list). The order is part of the plan file format: add at the end.
+ *
+ * Bindings, in this order (? optional; types: w the plan's weight type, f f32, u u32, * any float, else the activation type):
+ *   linear, conv2d      x0 x1? weight:w bias:f? vec? residual? -> out
+ *   attention           q k v -> out
+ *   group_norm_stats    x0 x1? -> partial:f
+ *   group_norm          x0 x1? partial:f gamma:f beta:f -> out
+ *   layer_norm          x gamma:f beta:f -> out
+ *   unary               x:* -> out:*
+ *   binary              a b -> out
+ *   geglu, slice, upsample   x -> out
+ *   concat              x0 x1 -> out
+ *   embedding           ids:u table:w positions:w? -> out
+ *   timestep_embedding  t:f -> out
+ *   gather_rows         x index:u -> out
+ *   sampler_input       slots:f table:f step:u extra:f? -> out
+ *   sampler_update      output:f table:f step:u noise:f? -> slots:f (read and written)
+ *   step_advance        -> step:u (read and written) */
 #define OP_LIST(X)                                                                                                     \
     X(OP_LINEAR, linear, MZT_PARAMS_LINEAR)                                                                            \
     X(OP_CONV2D, conv2d, MZT_PARAMS_CONV2D)                                                                            \
@@ -97,8 +114,16 @@ op op_find(const char *name);
 /* The work of one dispatch: floating-point operations (a multiply-add counts 2). Never fails; saturates. */
 uint64_t op_flops(op o, const op_params *params);
 
-/* Elements that each binding must at least hold for these parameters (0 for an absent optional one); for bindings of
- * windowed dispatches counted from the window's base. False when a product overflows or a size is inconsistent. */
+/* Which elements of each binding one dispatch may touch: first ... end - 1, counted from the binding's start (both 0 for an
+ * absent optional one). Written bindings are written completely in that range, except by windowed embeddings. False when
+ * a product overflows, an element index needs more than 32 bits, or a size is inconsistent. For checked parameters only. */
+typedef struct op_region {
+    uint64_t first, end;
+} op_region;
+bool op_regions(op o, const op_params *params, op_region regions[OP_MAX_BINDINGS]);
+
+/* Elements that each binding must at least hold for these parameters (0 for an absent optional one): the ends of op_regions,
+ * so for bindings of windowed dispatches counted from the window's base. */
 bool op_extents(op o, const op_params *params, uint64_t extents[OP_MAX_BINDINGS]);
 
 /* Checks parameters that could make a kernel divide by zero, loop for ever or read out of bounds: sizes > 0, known kinds

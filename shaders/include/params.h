@@ -33,14 +33,18 @@
     U(k_offset) U(v_offset) U(flags) F(scale)
 
 /* -- group_norm_stats: source [n][hw][c0 | c1] cut into `chunks` runs of rows_per_chunk rows a sample (the last may be
- * shorter); out f32 [n][chunks][groups][2]: mean, and sum of squared distances to that mean, of each group in each chunk. */
+ * shorter); out f32 [n][chunks][groups][2]: mean, and sum of squared distances to that mean, of each group in each chunk.
+ * Only chunks chunk0 ... chunk0 + chunk_count - 1 of the n*chunks are computed (all: 0 and n*chunks). The *_base words are
+ * subtracted from element indices, as in conv2d; `partial` is always bound whole. */
 #define MZT_PARAMS_GROUP_NORM_STATS(U, F)                                                                              \
-    U(first) U(n) U(hw) U(c0) U(c1) U(groups) U(chunks) U(rows_per_chunk)
+    U(first) U(n) U(hw) U(c0) U(c1) U(groups) U(chunks) U(rows_per_chunk) U(chunk0) U(chunk_count) U(x0_base) U(x1_base)
 
 /* -- group_norm: joins those partial results (Chan's formula) and writes [n][hw][c0 + c1]:
- * (x - mean) / sqrt(variance + eps) * gamma + beta, then SiLU if NORM_SILU. */
+ * (x - mean) / sqrt(variance + eps) * gamma + beta, then SiLU if NORM_SILU. Only rows row0 ... row0 + rows - 1 of the n*hw
+ * are written (all: 0 and n*hw). The *_base words are subtracted from element indices, as in conv2d. */
 #define MZT_PARAMS_GROUP_NORM(U, F)                                                                                    \
-    U(first) U(n) U(hw) U(c0) U(c1) U(groups) U(chunks) U(rows_per_chunk) U(flags) F(eps)
+    U(first) U(n) U(hw) U(c0) U(c1) U(groups) U(chunks) U(rows_per_chunk) U(flags) F(eps) U(row0) U(rows) U(x0_base)   \
+    U(x1_base) U(out_base)
 
 /* -- layer_norm: each row of c. */
 #define MZT_PARAMS_LAYER_NORM(U, F) U(first) U(rows) U(c) F(eps)
@@ -64,8 +68,10 @@
 #define MZT_PARAMS_UPSAMPLE(U, F) U(first) U(n) U(h) U(w) U(c)
 
 /* -- embedding: out[r] = table[ids[r]] + positions[r % length]; ids at or above `vocabulary` read row 0. length 0: no
- * positions. */
-#define MZT_PARAMS_EMBEDDING(U, F) U(first) U(rows) U(c) U(vocabulary) U(length)
+ * positions. The table's binding begins at row table_first and shows table_rows rows (all: 0 and vocabulary); output rows whose
+ * id lies outside that window are left untouched, so that a table larger than a binding may be is read in several dispatches. */
+#define MZT_PARAMS_EMBEDDING(U, F)                                                                                     \
+    U(first) U(rows) U(c) U(vocabulary) U(length) U(table_first) U(table_rows)
 
 /* -- timestep_embedding: t f32 [rows] to [rows][dim], half = dim / 2:
  * f_i = exp(-log(max_period) * i / (half - shift)); [sin(scale t f) | cos(scale t f)], or cosine first with
@@ -75,14 +81,15 @@
 /* -- gather_rows: out[r] = x[index[r / block] * block + r % block], rows of c; an index beyond x reads the last block. */
 #define MZT_PARAMS_GATHER_ROWS(U, F) U(first) U(rows) U(c) U(block) U(x_rows)
 
-/* -- sampler_input: the network's input of this call. Slots f32 [SAMPLER_SLOTS][count], count = pixels * c. For each of
+/* -- sampler_input: the network's input of this call. Slots f32 [slots][count], count = pixels * c. For each of
  * `repeat` copies: out[copy][pixel][c + extra_c] = [ sum_j row.in[j] * slot_j | extra[pixel][extra_c] ]. The row is
- * table[step[0]]. */
-#define MZT_PARAMS_SAMPLER_INPUT(U, F) U(first) U(pixels) U(c) U(extra_c) U(repeat)
+ * table[min(step[0], calls - 1)]; the table is f32 [calls][128]; slots that are not there (slots ... 5) count as zero. */
+#define MZT_PARAMS_SAMPLER_INPUT(U, F) U(first) U(pixels) U(c) U(extra_c) U(repeat) U(slots) U(calls)
 
 /* -- sampler_update: model output [repeat][count] (with repeat 2: unconditional half first), guidance, then the linear
- * update of all slots by table[step[0]] (see src/sample/program.h). noise f32 [noise_rows][count]. */
-#define MZT_PARAMS_SAMPLER_UPDATE(U, F) U(first) U(count) U(repeat)
+ * update of all slots by table[min(step[0], calls - 1)] (see src/sample/program.h). noise f32 [noise_rows][count]; a row that
+ * names a noise outside of 0 ... noise_rows - 1 gets none. */
+#define MZT_PARAMS_SAMPLER_UPDATE(U, F) U(first) U(count) U(repeat) U(slots) U(calls) U(noise_rows)
 
 /* -- step_advance: step[0] += 1. */
 #define MZT_PARAMS_STEP_ADVANCE(U, F) U(first)
@@ -107,6 +114,10 @@
 #define UNARY_SILU       1u
 #define UNARY_GELU       2u  /* exact: x * (1 + erf(x / sqrt 2)) / 2 */
 #define UNARY_QUICK_GELU 3u  /* x * sigmoid(1.702 x) */
+
+/* The most slots, and the floats in a row of the sampler's table. */
+#define SAMPLER_MAX_SLOTS   6u
+#define SAMPLER_ROW_LENGTH  128u
 
 #define BINARY_ADD 0u
 #define BINARY_MUL 1u

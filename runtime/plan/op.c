@@ -1,0 +1,137 @@
+/* The op table: bindings, error limits and cost of every op; see op.h. */
+#include "plan/op.h"
+
+#include <string.h>
+
+#define READ(name, class_)                                                                                   \
+    { name, OP_READ, OP_CLASS_##class_, false }
+#define READ_OPTIONAL(name, class_)                                                                          \
+    { name, OP_READ, OP_CLASS_##class_, true }
+#define WRITE(name, class_)                                                                                  \
+    { name, OP_WRITE, OP_CLASS_##class_, false }
+#define READ_WRITE(name, class_)                                                                             \
+    { name, OP_READ_WRITE, OP_CLASS_##class_, false }
+#define ROW(op_name, count, out, ...)                                                                        \
+    { #op_name, sizeof(op_name##_params), count, {__VA_ARGS__ }, out, LIMITS }
+
+/* Sums of many products: rounding of the stored result dominates in f16 and bf16. */
+#define LIMITS                                                                                               \
+    { 1e-5, 2e-3, 1.6e-2 }
+
+static const op_info table[OP_COUNT] = {
+    [OP_LINEAR] = ROW(linear, 7, 6, READ("x0", ACTIVATION), READ_OPTIONAL("x1", ACTIVATION),
+                      READ("weight", WEIGHT), READ_OPTIONAL("bias", F32), READ_OPTIONAL("vec", ACTIVATION),
+                      READ_OPTIONAL("residual", ACTIVATION), WRITE("out", ACTIVATION)),
+    [OP_CONV2D] = ROW(conv2d, 7, 6, READ("x0", ACTIVATION), READ_OPTIONAL("x1", ACTIVATION),
+                      READ("weight", WEIGHT), READ_OPTIONAL("bias", F32), READ_OPTIONAL("vec", ACTIVATION),
+                      READ_OPTIONAL("residual", ACTIVATION), WRITE("out", ACTIVATION)),
+    [OP_ATTENTION] = ROW(attention, 4, 3, READ("q", ACTIVATION), READ("k", ACTIVATION), READ("v", ACTIVATION),
+                         WRITE("out", ACTIVATION)),
+    [OP_GROUP_NORM] =
+        ROW(group_norm, 6, 5, READ("x0", ACTIVATION), READ_OPTIONAL("x1", ACTIVATION), READ("partial", F32),
+            READ("gamma", F32), READ("beta", F32), WRITE("out", ACTIVATION)),
+    [OP_LAYER_NORM] = ROW(layer_norm, 4, 3, READ("x", ACTIVATION), READ("gamma", F32), READ("beta", F32),
+                          WRITE("out", ACTIVATION)),
+    [OP_UNARY] = ROW(unary, 2, 1, READ("x", ANY_FLOAT), WRITE("out", ANY_FLOAT)),
+    [OP_BINARY] = ROW(binary, 3, 2, READ("a", ACTIVATION), READ("b", ACTIVATION), WRITE("out", ACTIVATION)),
+    [OP_GEGLU] = ROW(geglu, 2, 1, READ("x", ACTIVATION), WRITE("out", ACTIVATION)),
+    [OP_EMBEDDING] = ROW(embedding, 4, 3, READ("ids", U32), READ("table", WEIGHT),
+                         READ_OPTIONAL("positions", WEIGHT), WRITE("out", ACTIVATION)),
+    [OP_TIMESTEP_EMBEDDING] = ROW(timestep_embedding, 2, 1, READ("t", F32), WRITE("out", ACTIVATION)),
+    [OP_SAMPLER_INPUT] = ROW(sampler_input, 5, 4, READ("slots", F32), READ("table", F32), READ("step", U32),
+                             READ_OPTIONAL("extra", F32), WRITE("out", ACTIVATION)),
+#undef LIMITS
+/* Statistics and state are f32 whatever the activations are; both sides read the same inputs. */
+#define LIMITS                                                                                               \
+    { 1e-5, 1e-5, 1e-5 }
+    [OP_GROUP_NORM_STATS] = ROW(group_norm_stats, 3, 2, READ("x0", ACTIVATION),
+                                READ_OPTIONAL("x1", ACTIVATION), WRITE("partial", F32)),
+    [OP_SAMPLER_UPDATE] = ROW(sampler_update, 5, 4, READ("output", F32), READ("table", F32),
+                              READ("step", U32), READ_OPTIONAL("noise", F32), READ_WRITE("slots", F32)),
+#undef LIMITS
+/* Copies. */
+#define LIMITS                                                                                               \
+    { 0, 0, 0 }
+    [OP_CONCAT] = ROW(concat, 3, 2, READ("x0", ACTIVATION), READ("x1", ACTIVATION), WRITE("out", ACTIVATION)),
+    [OP_SLICE] = ROW(slice, 2, 1, READ("x", ACTIVATION), WRITE("out", ACTIVATION)),
+    [OP_UPSAMPLE] = ROW(upsample, 2, 1, READ("x", ACTIVATION), WRITE("out", ACTIVATION)),
+    [OP_GATHER_ROWS] =
+        ROW(gather_rows, 3, 2, READ("x", ACTIVATION), READ("index", U32), WRITE("out", ACTIVATION)),
+    [OP_STEP_ADVANCE] = ROW(step_advance, 1, 0, READ_WRITE("step", U32)),
+#undef LIMITS
+};
+
+#define FITS(enumerator, name, params)                                                                       \
+    _Static_assert(sizeof(name##_params) <= 4 * OP_PARAM_WORDS, #name ": more than 128 bytes of "            \
+                                                                      "parameters");
+OP_LIST(FITS)
+#undef FITS
+
+const op_info *op_get(op o) {
+    return &table[o];
+}
+
+op op_find(const char *name) {
+    for (uint32_t i = 0; i < OP_COUNT; i++)
+        if (strcmp(table[i].name, name) == 0) return (op)i;
+    return OP_COUNT;
+}
+
+/* Product that stops at the largest number. */
+static uint64_t times(uint64_t a, uint64_t b) {
+    uint64_t result = UINT64_MAX;
+    size_mul(a, b, &result);
+    return result;
+}
+
+uint64_t op_flops(op o, const op_params *p) {
+    switch (o) {
+    case OP_LINEAR: {
+        uint64_t k = (uint64_t)p->linear.k0 + p->linear.k1;
+        uint64_t columns = (p->linear.flags & EPILOGUE_GEGLU) ? 2 * (uint64_t)p->linear.n : p->linear.n;
+        return times(times(p->linear.m, columns), 2 * k);
+    }
+    case OP_CONV2D: {
+        uint64_t taps = times((uint64_t)p->conv2d.c0 + p->conv2d.c1, times(p->conv2d.kh, p->conv2d.kw));
+        return times(times(p->conv2d.rows, p->conv2d.cout), times(2, taps));
+    }
+    case OP_ATTENTION: {
+        uint64_t pairs =
+            times(times(p->attention.batch, p->attention.heads), times(p->attention.lq, p->attention.lk));
+        uint64_t all = times(pairs, 4 * (uint64_t)p->attention.d);
+        return (p->attention.flags & ATTENTION_CAUSAL) ? all / 2 : all;
+    }
+    case OP_GROUP_NORM_STATS:
+        return times(times((uint64_t)p->group_norm_stats.c0 + p->group_norm_stats.c1,
+                           p->group_norm_stats.rows_per_chunk),
+                     times(4, p->group_norm_stats.chunk_count));
+    case OP_GROUP_NORM:
+        return times(times(p->group_norm.rows, (uint64_t)p->group_norm.c0 + p->group_norm.c1), 4);
+    case OP_LAYER_NORM:
+        return times(times(p->layer_norm.rows, p->layer_norm.c), 8);
+    case OP_UNARY:
+        return times(p->unary.count, 4);
+    case OP_BINARY:
+        return times(p->binary.count, 3);
+    case OP_GEGLU:
+        return times(times(p->geglu.rows, p->geglu.c), 8);
+    case OP_EMBEDDING:
+        return times(p->embedding.rows, p->embedding.c);
+    case OP_TIMESTEP_EMBEDDING:
+        return times(times(p->timestep_embedding.rows, p->timestep_embedding.dim), 8);
+    case OP_SAMPLER_INPUT:
+        return times(times(p->sampler_input.pixels, p->sampler_input.c),
+                     2 * (uint64_t)p->sampler_input.slots);
+    case OP_SAMPLER_UPDATE:
+        return times(p->sampler_update.count, times(p->sampler_update.slots, 24));
+    case OP_STEP_ADVANCE:
+        return 1;
+    case OP_CONCAT:
+    case OP_SLICE:
+    case OP_UPSAMPLE:
+    case OP_GATHER_ROWS:
+    case OP_COUNT:
+        break; /* copies */
+    }
+    return 0;
+}
