@@ -1,0 +1,22 @@
+/* The subcommands of `mezzotint`: one function each, in a file of its own name. */
+#ifndef COMMAND_COMMAND_H
+#define COMMAND_COMMAND_H
+
+#include "base/host.h"
+#include "options.h"
+
+/* What every subcommand is handed. */
+typedef struct command_context {
+    base_host host;
+} command_context;
+
+/* A subcommand: reads its arguments (those after its name), works, and returns. A failure's message is printed by main.
+ * PENDING means --help was printed. */
+typedef mzt_status command_function(command_context *context, int argc, char **argv, mzt_error *error);
+
+command_function command_generate, command_eval, command_validate, command_tokenize, command_devices, command_inspect;
+
+/* True once the user has pressed Ctrl-C. */
+bool command_interrupted(void);
+
+#endif

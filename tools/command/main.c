@@ -1,0 +1,90 @@
+/* mezzotint: the command. Finds the subcommand, prints its error, turns its status into an exit code:
+ * 0 success, 1 failure, 2 wrong usage, 130 interrupted. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "command.h"
+
+static const struct {
+    const char *name;
+    command_function *run;
+    const char *summary;
+} commands[] = {
+    {"generate", command_generate, "make a picture from a prompt"},
+    {"devices", command_devices, "list the devices that can run it"},
+    {"inspect", command_inspect, "parameters, FLOP, dispatches and memory of a model"},
+    {"tokenize", command_tokenize, "token ids of a text"},
+    {"eval", command_eval, "run one network on tensors from a file"},
+    {"validate", command_validate, "hold a device against the reference, node by node"},
+};
+
+enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
+
+/* The one thing a signal handler may touch. */
+static volatile sig_atomic_t interrupted;
+
+bool command_interrupted(void) {
+    return interrupted != 0;
+}
+
+static void on_interrupt(int signal_number) {
+    interrupted = 1;
+    signal(signal_number, SIG_DFL); /* a second Ctrl-C ends the program at once */
+}
+
+static void print_log(void *user, mzt_log_level level, const char *line) {
+    (void)user;
+    if (level >= MZT_LOG_WARNING) fprintf(stderr, "warning: %s\n", line);
+}
+
+static void print_usage(FILE *out) {
+    fprintf(out, "usage: mezzotint COMMAND [options]\n\nText-to-image diffusion on any GPU.\n\ncommands:\n");
+    for (int i = 0; i < COMMAND_COUNT; i++) fprintf(out, "  %-12s%s\n", commands[i].name, commands[i].summary);
+    fprintf(out, "\nmezzotint COMMAND --help shows the options of a command.\n"
+                 "First picture:  mezzotint generate \"a red apple\" -o apple.png\n");
+}
+
+static int exit_code(mzt_status status) {
+    if (status >= 0) return 0;
+    if (status == MZT_CANCELLED) return 130;
+    return status == MZT_ERROR_INVALID ? 2 : 1;
+}
+
+int main(int argc, char **argv) {
+    if (argc < 2) {
+        print_usage(stderr);
+        return 2;
+    }
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+        print_usage(stdout);
+        return 0;
+    }
+    if (!strcmp(argv[1], "--version")) {
+        printf("mezzotint %s\n", MZT_VERSION_STRING);
+        return 0;
+    }
+    const mzt_hooks hooks = {.log = print_log};
+    command_context context = {.host = host_make(&hooks)};
+    signal(SIGINT, on_interrupt);
+    const char *names[COMMAND_COUNT];
+    for (int i = 0; i < COMMAND_COUNT; i++) {
+        names[i] = commands[i].name;
+        if (strcmp(argv[1], names[i]) != 0) continue;
+        mzt_error error = {MZT_OK, ""};
+        mzt_status status = commands[i].run(&context, argc - 2, argv + 2, &error);
+        if (status == MZT_CANCELLED)
+            fprintf(stderr, "mezzotint %s: interrupted\n", names[i]);
+        else if (status < 0)
+            fprintf(stderr, "mezzotint %s: %s\n", names[i], error.message[0] ? error.message : mzt_status_string(status));
+        if (status >= 0 && fflush(stdout) != 0) {
+            fprintf(stderr, "mezzotint %s: cannot write to standard output\n", names[i]);
+            return 1;
+        }
+        return exit_code(status);
+    }
+    const char *near = nearest_name(argv[1], names, COMMAND_COUNT);
+    fprintf(stderr, "mezzotint: unknown command '%s'%s%s%s\n", argv[1], near ? " (did you mean " : "", near ? near : "",
+            near ? "?)" : "");
+    return 2;
+}

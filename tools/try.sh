@@ -1,0 +1,17 @@
+#!/bin/sh
+# One command from a fresh Debian bookworm to a picture:  sh tools/try.sh "a green banana" [further options of generate]
+set -eu
+cd "$(dirname "$0")/.."
+. tools/packages.sh
+
+prompt=${1:-a green banana}
+[ $# -gt 0 ] && shift
+
+# shellcheck disable=SC2086
+install_packages $BUILD_PACKAGES
+echo "building ..."
+cmake -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=Release -DMZT_TESTS=OFF >/dev/null
+ninja -C build --quiet mezzotint-command
+
+name=$(printf '%s' "$prompt" | tr -cs 'A-Za-z0-9' '-' | sed 's/^-//; s/-$//' | cut -c1-60)
+./build/mezzotint generate -o "${name:-picture}.png" "$@" "$prompt"
