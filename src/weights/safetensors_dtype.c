@@ -2,7 +2,6 @@
 #include "weights/safetensors.h"
 
 #include <math.h>
-#include <stdalign.h>
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -119,13 +118,16 @@ static double load(safetensors_dtype type, const uint8_t *from) {
  * unaligned. */
 static void convert_floats(dtype source, const uint8_t *from, uint64_t count, dtype to, void *out) {
     enum { PIECE = 2048 };
-    alignas(8) uint8_t aligned[PIECE * 4];
+    union {
+        float words[PIECE];
+        uint16_t halves[PIECE];
+    } aligned;
     uint8_t *target = out;
     size_t in_size = dtype_size(source), out_size = dtype_size(to);
     for (uint64_t done = 0; done < count;) {
         size_t piece = count - done < PIECE ? (size_t)(count - done) : PIECE;
-        memcpy(aligned, from + done * in_size, piece * in_size);
-        dtype_convert(to, target + done * out_size, source, aligned, piece);
+        memcpy(&aligned, from + done * in_size, piece * in_size);
+        dtype_convert(to, target + done * out_size, source, &aligned, piece);
         done += piece;
     }
 }

@@ -178,6 +178,10 @@ static mzt_status open_sharded(const base_host *host, const char *folder, const 
     mzt_status status = json_require_object(json_root(doc), "weight_map", &map, error);
     if (status == MZT_OK) status = open_lines(host, folder, path, map, out, error);
     json_destroy(doc);
+    if (status == MZT_ERROR_INVALID) { /* a wrong kind of value in an index is a damaged file */
+        status = MZT_ERROR_FORMAT;
+        if (error) error->status = status;
+    }
     return status;
 }
 

@@ -1,7 +1,7 @@
 /* Packing tensors into the engine's element types and layouts; see weights.h. */
-#include <stdalign.h>
-
 #include "weights/weights.h"
+
+#include <string.h>
 
 /* Within each of `outer` blocks, the source [rows,columns] becomes [columns,rows]. OIHW to OHWI is this with
  * rows = I and columns = KH*KW; the way back has them exchanged. The source is read in order, a few kilobytes
@@ -9,17 +9,21 @@
 static mzt_status pack_transposed(const safetensors_tensor *tensor, uint64_t rows, uint64_t columns, dtype to,
                                   void *out, mzt_error *error) {
     enum { PIECE = 2048 };
-    alignas(8) uint8_t piece[PIECE * 4];
+    union {
+        uint32_t words[PIECE];
+        uint16_t halves[PIECE];
+    } piece;
+    const size_t size = dtype_size(to);
     uint64_t row = 0, column = 0, block = 0; /* where the next element goes; block in elements */
     for (uint64_t first = 0; first < tensor->count;) {
         uint64_t count = tensor->count - first < PIECE ? tensor->count - first : PIECE;
-        TRY(safetensors_convert(tensor, first, count, to, piece, error));
+        TRY(safetensors_convert(tensor, first, count, to, &piece, error));
         for (uint64_t i = 0; i < count; i++) {
-            uint64_t place = block + column * rows + row;
-            if (dtype_size(to) == 2)
-                ((uint16_t *)out)[place] = ((const uint16_t *)(const void *)piece)[i];
+            uint8_t *place = (uint8_t *)out + (block + column * rows + row) * size;
+            if (size == 2)
+                memcpy(place, &piece.halves[i], 2);
             else
-                ((uint32_t *)out)[place] = ((const uint32_t *)(const void *)piece)[i];
+                memcpy(place, &piece.words[i], 4);
             if (++column < columns) continue;
             column = 0;
             if (++row < rows) continue;
