@@ -1,0 +1,69 @@
+/* Reads vae/config.json; see vae_config.h. Meanings and defaults follow diffusers' AutoencoderKL. */
+#include "model/vae_config.h"
+
+#include <string.h>
+
+#include "model/config.h"
+
+static const config_fixed fixed_options[] = {
+    {"act_fn", {"\"silu\"", "\"swish\""}, false},
+    {"down_block_types", {"\"DownEncoderBlock2D\""}, true},
+    {"latents_mean", {"null"}, false},
+    {"latents_std", {"null"}, false},
+    {"up_block_types", {"\"UpDecoderBlock2D\""}, true},
+};
+
+static const char *const known_options[] = {
+    "block_out_channels", "force_upcast",
+    "in_channels",        "latent_channels",
+    "layers_per_block",   "mid_block_add_attention",
+    "norm_num_groups",    "out_channels",
+    "sample_size",        "scaling_factor",
+    "shift_factor",       "use_post_quant_conv",
+    "use_quant_conv",     NULL,
+};
+
+/* Fixed options say that each block type is the only one; here, that there is one for each level. */
+static mzt_status check_block_count(json_value root, const char *key, uint32_t levels, mzt_error *error) {
+    json_value list = json_get(root, key);
+    uint32_t count = list.item ? json_count(list) : 1; /* the default has one */
+    if (json_kind_of(list) == JSON_STRING) count = 1;
+    if (count == levels) return MZT_OK;
+    return json_error(root, error, MZT_ERROR_INVALID, "%s has %u entries, block_out_channels has %u", key,
+                      (unsigned)count, (unsigned)levels);
+}
+
+static mzt_status read_shift(json_value root, vae_config *config, mzt_error *error) {
+    double shift;
+    TRY(json_get_double(root, "shift_factor", 0, &shift, error));
+    if (!(shift >= -1e6 && shift <= 1e6))
+        return json_error(root, error, MZT_ERROR_INVALID,
+                          "shift_factor = %.9g: expected a number in -1e6..1e6", shift);
+    config->shift_factor = (float)shift;
+    return MZT_OK;
+}
+
+mzt_status vae_config_read(json_value root, vae_config *config, mzt_error *error) {
+    memset(config, 0, sizeof *config);
+    TRY(config_check(root, fixed_options, sizeof fixed_options / sizeof fixed_options[0], known_options,
+                     error));
+    TRY(config_u32(root, "norm_num_groups", 1, CONFIG_MAX_CHANNELS, 32, &config->groups, error));
+    TRY(config_channels(root, config->groups, VAE_MAX_LEVELS, config->channels, &config->levels, error));
+    TRY(check_block_count(root, "down_block_types", config->levels, error));
+    TRY(check_block_count(root, "up_block_types", config->levels, error));
+    TRY(config_u32(root, "in_channels", 1, 1024, 3, &config->in_channels, error));
+    TRY(config_u32(root, "out_channels", 1, 1024, 3, &config->out_channels, error));
+    TRY(config_u32(root, "latent_channels", 1, 1024, 4, &config->latent_channels, error));
+    TRY(config_u32(root, "layers_per_block", 1, 64, 1, &config->layers, error));
+    TRY(config_levels(root, "sample_size", 1, CONFIG_MAX_CHANNELS, 2, 0, config->sample_size, error));
+    TRY(json_get_bool(root, "mid_block_add_attention", true, &config->mid_attention, error));
+    TRY(json_get_bool(root, "use_quant_conv", true, &config->quant_conv, error));
+    TRY(json_get_bool(root, "use_post_quant_conv", true, &config->post_quant_conv, error));
+    TRY(json_get_bool(root, "force_upcast", true, &config->force_upcast, error));
+    TRY(config_float(root, "scaling_factor", 0, 1e6, 0.18215, &config->scaling_factor, error));
+    return read_shift(root, config, error);
+}
+
+uint32_t vae_factor(const vae_config *config) {
+    return 1u << (config->levels - 1);
+}

@@ -1,0 +1,31 @@
+/* The configuration of diffusers' AutoencoderKL (vae/config.json). What is not supported is an error that
+ * names key and value. */
+#ifndef MODEL_VAE_CONFIG_H
+#define MODEL_VAE_CONFIG_H
+
+#include "json/json.h"
+
+#define VAE_MAX_LEVELS 8
+
+typedef struct vae_config {
+    uint32_t in_channels, out_channels; /* of pictures: 3 RGB, 4 RGBA */
+    uint32_t latent_channels;
+    uint32_t sample_size[2]; /* height, width in pixels that the model was made for; 0: not said */
+    uint32_t levels;
+    uint32_t channels[VAE_MAX_LEVELS]; /* finest level first */
+    uint32_t layers;                   /* residual blocks per encoder level; the decoder has one more */
+    uint32_t groups;
+    bool mid_attention;                 /* mid_block_add_attention */
+    bool quant_conv, post_quant_conv;   /* 1x1 convolutions on the latent side */
+    float scaling_factor, shift_factor; /* the UNet's latent = (VAE's latent - shift) * scaling */
+    /* The model overflows f16: its activations need f32 or bf16 storage. Does not change the description. */
+    bool force_upcast;
+} vae_config;
+
+/* INVALID or UNSUPPORTED with file, key and value. Thread-safety: reads only `root`. */
+mzt_status vae_config_read(json_value root, vae_config *config, mzt_error *error);
+
+/* Picture pixels per latent pixel, in each direction: 8 for Stable Diffusion. */
+uint32_t vae_factor(const vae_config *config);
+
+#endif
