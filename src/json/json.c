@@ -378,7 +378,9 @@ static mzt_status parse_writable(const base_host *host, const char *name, char *
     if (!doc) return error_memory(error, name, sizeof *doc);
     doc->host = host;
     doc->name = host_strdup(host, name);
-    doc->root = cJSON_ParseWithLengthOpts(text, (size_t)size, NULL, false);
+    /* cJSON overlooks a byte order mark before a single character, so it never sees one. */
+    size_t mark = size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    doc->root = cJSON_ParseWithLengthOpts(text + mark, (size_t)size - mark, NULL, false);
     mzt_status status = MZT_OK;
     if (!doc->name || !doc->root) /* the text was found correct: only memory can be wanting */
         status = error_memory(error, name, size);

@@ -144,6 +144,8 @@ static void test_python_numbers(void **state) {
     assert_int_equal(json_get_string(root, "m", NULL, &text, &error), MZT_OK);
     assert_string_equal(text, "\xc3\xbf");
     json_destroy(doc);
+    json_destroy(must_parse(&host, "\xef\xbb\xbf"
+                                   "0"));
 }
 
 static const char sample[] =
