@@ -1,0 +1,15 @@
+/* Fills a prepared program's weights from a checkpoint. */
+#ifndef MODEL_LOAD_H
+#define MODEL_LOAD_H
+
+#include "executor.h"
+#include "weights/weights.h"
+
+/* Finds every tensor that the program's plan names, checks its shape, converts it to the buffer's type and
+ * layout in chunks of at most 16 MiB (or one filter, if that is larger), and writes it. Does not seal the
+ * program. Tensors of the checkpoint that the plan does not use are counted in a debug log line. NOT_FOUND
+ * naming the tensor; FORMAT with the shapes expected and found; and the errors of program_write.
+ * Thread-safety: that of the program. */
+mzt_status model_load(const base_host *host, program *target, const weights_set *weights, mzt_error *error);
+
+#endif
