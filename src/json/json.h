@@ -20,8 +20,7 @@
 #define JSON_VALUE_LIMIT                                                                                     \
     (4u << 20)              /* values of any kind in one document: bounds the tree to a few hundred MB */
 #define JSON_DEPTH_LIMIT 64 /* containers within containers */
-#define JSON_INT_LIMIT   (1ll << 53) /* integers are exact up to here, as in every reader that holds doubles \
-                                      */
+#define JSON_INT_LIMIT   (1ll << 53) /* integers are exact up to here */
 
 typedef struct json_doc json_doc;
 

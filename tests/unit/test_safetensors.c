@@ -27,88 +27,90 @@ static size_t build(uint8_t *image, size_t capacity, const char *header, size_t 
 #define ENTRY(name, dtype, shape, offsets)                                                                   \
     "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":" offsets "}"
 
+/* Headers with `data_size` bytes behind them, and what is said; NULL where the order of two names is open. */
+static const struct {
+    const char *header;
+    size_t data_size;
+    mzt_status status;
+    const char *message;
+} corrupt[] = {
+    {"", 9, MZT_ERROR_FORMAT, "t: header does not begin with '{': not a safetensors file"},
+    {"[1]", 0, MZT_ERROR_FORMAT, "t: header does not begin with '{': not a safetensors file"},
+    {" {}", 0, MZT_ERROR_FORMAT, "t: header does not begin with '{': not a safetensors file"},
+    {"{nonsense", 0, MZT_ERROR_FORMAT, "t header:1:2: expected a key in quotes, found 'n'"},
+    {"{}}", 0, MZT_ERROR_FORMAT, "t header:1:3: text behind the document, found '}'"},
+    {"{}", 1, MZT_ERROR_FORMAT, "t: 1 bytes at the end belong to no tensor"},
+    {"{\"a\":1}", 0, MZT_ERROR_FORMAT, "t header: a: expected an object, found 1"},
+    {"{\"a\":{}}", 0, MZT_ERROR_FORMAT, "t header: a.dtype: expected a string, found nothing"},
+    {"{" ENTRY("a", "F32", "[1]", "[0,4]") "," ENTRY("a", "F32", "[1]", "[4,8]") "}", 8, MZT_ERROR_FORMAT,
+     "t header: a: the key occurs twice"},
+    {"{" ENTRY("a\\u0000b", "F32", "[1]", "[0,4]") "}", 4, MZT_ERROR_FORMAT,
+     "t header:1:4: \\u0000 in a string, found '\\'"},
+    {"{" ENTRY("a", "F31", "[1]", "[0,4]") "}", 4, MZT_ERROR_UNSUPPORTED,
+     "t header: a.dtype: unknown dtype \"F31\""},
+    {"{\"a\":{\"dtype\":32}}", 0, MZT_ERROR_FORMAT, "t header: a.dtype: expected a string, found 32"},
+    {"{" ENTRY("a", "F32", "[-1]", "[0,4]") "}", 4, MZT_ERROR_FORMAT,
+     "t header: a.shape[0]: expected an integer in 0..9007199254740992, found -1"},
+    {"{" ENTRY("a", "F32", "[1.5]", "[0,4]") "}", 4, MZT_ERROR_FORMAT,
+     "t header: a.shape[0]: expected an integer in 0..9007199254740992, found 1.5"},
+    {"{" ENTRY("a", "F32", "[1000000000000000000]", "[0,4]") "}", 4, MZT_ERROR_FORMAT,
+     "t header: a.shape[0]: expected an integer in 0..9007199254740992, found 1e+18"},
+    {"{" ENTRY("a", "F32", "[NaN]", "[0,4]") "}", 4, MZT_ERROR_FORMAT,
+     "t header: a.shape[0]: expected an integer in 0..9007199254740992, found NaN"},
+    {"{" ENTRY("a", "F32", "1", "[0,4]") "}", 4, MZT_ERROR_FORMAT,
+     "t header: a.shape: expected an array, found 1"},
+    {"{" ENTRY("a", "F32", "[4294967296,4294967296]", "[0,4]") "}", 4, MZT_ERROR_FORMAT,
+     "t header: a.shape: shape [4294967296,4294967296] is too large"},
+    {"{" ENTRY("a", "F32", "[0,4294967296,4294967296]", "[0,0]") "}", 0, MZT_ERROR_FORMAT,
+     "t header: a.shape: shape [0,4294967296,4294967296] is too large"},
+    {"{" ENTRY("a", "F32", "[1,1,1,1,1,1,1,1,1]", "[0,4]") "}", 4, MZT_ERROR_FORMAT,
+     "t header: a.shape: expected at most 8 integers, found 9"},
+    {"{" ENTRY("a", "F32", "[1]", "[0]") "}", 4, MZT_ERROR_FORMAT,
+     "t header: a.data_offsets: expected two offsets, found 1"},
+    {"{" ENTRY("a", "F32", "[1]", "[0,4,8]") "}", 4, MZT_ERROR_FORMAT,
+     "t header: a.data_offsets: expected at most 2 integers, found 3"},
+    {"{" ENTRY("a", "F32", "[1]", "[-4,0]") "}", 4, MZT_ERROR_FORMAT,
+     "t header: a.data_offsets[0]: expected an integer in 0..9007199254740992, found -4"},
+    {"{" ENTRY("a", "F32", "[1]", "[4,0]") "}", 4, MZT_ERROR_FORMAT,
+     "t header: a.data_offsets: begins at 4, behind its end at 0"},
+    {"{" ENTRY("a", "F32", "[2]", "[0,8]") "}", 7, MZT_ERROR_FORMAT,
+     "t header: a.data_offsets: ends at 8, but the file holds 7 bytes of data (truncated?)"},
+    {"{" ENTRY("a", "F16", "[2,3]", "[0,24]") "}", 24, MZT_ERROR_FORMAT,
+     "t header: a: expected 12 bytes for F16 [2,3], found 24"},
+    {"{" ENTRY("a", "F32", "[]", "[0,8]") "}", 8, MZT_ERROR_FORMAT,
+     "t header: a: expected 4 bytes for F32 [], found 8"},
+    {"{" ENTRY("a", "U8", "[6]", "[0,6]") "," ENTRY("b", "U8", "[6]", "[2,8]") "}", 8, MZT_ERROR_FORMAT,
+     "t: tensors \"a\" and \"b\" overlap"},
+    {"{" ENTRY("a", "U8", "[8]", "[0,8]") "," ENTRY("b", "U8", "[8]", "[0,8]") "}", 8, MZT_ERROR_FORMAT,
+     NULL},
+    {"{" ENTRY("a", "U8", "[8]", "[0,8]") "," ENTRY("b", "U8", "[0]", "[4,4]") "}", 8, MZT_ERROR_FORMAT,
+     "t: tensors \"a\" and \"b\" overlap"},
+    {"{" ENTRY("a", "U8", "[2]", "[0,2]") "," ENTRY("b", "U8", "[2]", "[6,8]") "}", 8, MZT_ERROR_FORMAT,
+     "t: 4 bytes before tensor \"b\" belong to no tensor"},
+    {"{" ENTRY("a", "U8", "[2]", "[0,2]") "}", 3, MZT_ERROR_FORMAT,
+     "t: 1 bytes at the end belong to no tensor"},
+    {"{\"__metadata__\":[]}", 0, MZT_ERROR_FORMAT,
+     "t header: __metadata__: expected an object, found an array"},
+    {"{\"__metadata__\":{\"k\":1}}", 0, MZT_ERROR_FORMAT,
+     "t header: __metadata__.k: expected a string, found 1"},
+};
+
 static void test_corrupt(void **state) {
     (void)state;
-    static const struct {
-        const char *header;
-        size_t data_size;
-        mzt_status status;
-        const char *message;
-    } cases[] = {
-        {"", 9, MZT_ERROR_FORMAT, "t: header does not begin with '{': not a safetensors file"},
-        {"[1]", 0, MZT_ERROR_FORMAT, "t: header does not begin with '{': not a safetensors file"},
-        {" {}", 0, MZT_ERROR_FORMAT, "t: header does not begin with '{': not a safetensors file"},
-        {"{nonsense", 0, MZT_ERROR_FORMAT, "t header:1:2: expected a key in quotes, found 'n'"},
-        {"{}}", 0, MZT_ERROR_FORMAT, "t header:1:3: text behind the document, found '}'"},
-        {"{}", 1, MZT_ERROR_FORMAT, "t: 1 bytes at the end belong to no tensor"},
-        {"{\"a\":1}", 0, MZT_ERROR_FORMAT, "t header: a: expected an object, found 1"},
-        {"{\"a\":{}}", 0, MZT_ERROR_FORMAT, "t header: a.dtype: expected a string, found nothing"},
-        {"{" ENTRY("a", "F32", "[1]", "[0,4]") "," ENTRY("a", "F32", "[1]", "[4,8]") "}", 8, MZT_ERROR_FORMAT,
-         "t header: a: the key occurs twice"},
-        {"{" ENTRY("a\\u0000b", "F32", "[1]", "[0,4]") "}", 4, MZT_ERROR_FORMAT,
-         "t header:1:4: \\u0000 in a string, found '\\'"},
-        {"{" ENTRY("a", "F31", "[1]", "[0,4]") "}", 4, MZT_ERROR_UNSUPPORTED,
-         "t header: a.dtype: unknown dtype \"F31\""},
-        {"{\"a\":{\"dtype\":32}}", 0, MZT_ERROR_FORMAT, "t header: a.dtype: expected a string, found 32"},
-        {"{" ENTRY("a", "F32", "[-1]", "[0,4]") "}", 4, MZT_ERROR_FORMAT,
-         "t header: a.shape[0]: expected an integer in 0..9007199254740992, found -1"},
-        {"{" ENTRY("a", "F32", "[1.5]", "[0,4]") "}", 4, MZT_ERROR_FORMAT,
-         "t header: a.shape[0]: expected an integer in 0..9007199254740992, found 1.5"},
-        {"{" ENTRY("a", "F32", "[1000000000000000000]", "[0,4]") "}", 4, MZT_ERROR_FORMAT,
-         "t header: a.shape[0]: expected an integer in 0..9007199254740992, found 1e+18"},
-        {"{" ENTRY("a", "F32", "[NaN]", "[0,4]") "}", 4, MZT_ERROR_FORMAT,
-         "t header: a.shape[0]: expected an integer in 0..9007199254740992, found NaN"},
-        {"{" ENTRY("a", "F32", "1", "[0,4]") "}", 4, MZT_ERROR_FORMAT,
-         "t header: a.shape: expected an array, found 1"},
-        {"{" ENTRY("a", "F32", "[4294967296,4294967296]", "[0,4]") "}", 4, MZT_ERROR_FORMAT,
-         "t header: a.shape: shape [4294967296,4294967296] is too large"},
-        {"{" ENTRY("a", "F32", "[0,4294967296,4294967296]", "[0,0]") "}", 0, MZT_ERROR_FORMAT,
-         "t header: a.shape: shape [0,4294967296,4294967296] is too large"},
-        {"{" ENTRY("a", "F32", "[1,1,1,1,1,1,1,1,1]", "[0,4]") "}", 4, MZT_ERROR_FORMAT,
-         "t header: a.shape: expected at most 8 integers, found 9"},
-        {"{" ENTRY("a", "F32", "[1]", "[0]") "}", 4, MZT_ERROR_FORMAT,
-         "t header: a.data_offsets: expected two offsets, found 1"},
-        {"{" ENTRY("a", "F32", "[1]", "[0,4,8]") "}", 4, MZT_ERROR_FORMAT,
-         "t header: a.data_offsets: expected at most 2 integers, found 3"},
-        {"{" ENTRY("a", "F32", "[1]", "[-4,0]") "}", 4, MZT_ERROR_FORMAT,
-         "t header: a.data_offsets[0]: expected an integer in 0..9007199254740992, found -4"},
-        {"{" ENTRY("a", "F32", "[1]", "[4,0]") "}", 4, MZT_ERROR_FORMAT,
-         "t header: a.data_offsets: begins at 4, behind its end at 0"},
-        {"{" ENTRY("a", "F32", "[2]", "[0,8]") "}", 7, MZT_ERROR_FORMAT,
-         "t header: a.data_offsets: ends at 8, but the file holds 7 bytes of data (truncated?)"},
-        {"{" ENTRY("a", "F16", "[2,3]", "[0,24]") "}", 24, MZT_ERROR_FORMAT,
-         "t header: a: expected 12 bytes for F16 [2,3], found 24"},
-        {"{" ENTRY("a", "F32", "[]", "[0,8]") "}", 8, MZT_ERROR_FORMAT,
-         "t header: a: expected 4 bytes for F32 [], found 8"},
-        {"{" ENTRY("a", "U8", "[6]", "[0,6]") "," ENTRY("b", "U8", "[6]", "[2,8]") "}", 8, MZT_ERROR_FORMAT,
-         "t: tensors \"a\" and \"b\" overlap"},
-        {"{" ENTRY("a", "U8", "[8]", "[0,8]") "," ENTRY("b", "U8", "[8]", "[0,8]") "}", 8, MZT_ERROR_FORMAT,
-         NULL},
-        {"{" ENTRY("a", "U8", "[8]", "[0,8]") "," ENTRY("b", "U8", "[0]", "[4,4]") "}", 8, MZT_ERROR_FORMAT,
-         "t: tensors \"a\" and \"b\" overlap"},
-        {"{" ENTRY("a", "U8", "[2]", "[0,2]") "," ENTRY("b", "U8", "[2]", "[6,8]") "}", 8, MZT_ERROR_FORMAT,
-         "t: 4 bytes before tensor \"b\" belong to no tensor"},
-        {"{" ENTRY("a", "U8", "[2]", "[0,2]") "}", 3, MZT_ERROR_FORMAT,
-         "t: 1 bytes at the end belong to no tensor"},
-        {"{\"__metadata__\":[]}", 0, MZT_ERROR_FORMAT,
-         "t header: __metadata__: expected an object, found an array"},
-        {"{\"__metadata__\":{\"k\":1}}", 0, MZT_ERROR_FORMAT,
-         "t header: __metadata__.k: expected a string, found 1"},
-    };
     alloc_count counts = {0};
     base_host host = alloc_count_host(&counts);
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof corrupt / sizeof *corrupt; i++) {
         uint8_t image[512];
-        size_t size = build(image, sizeof image, cases[i].header, cases[i].data_size);
+        size_t size = build(image, sizeof image, corrupt[i].header, corrupt[i].data_size);
         safetensors_file *file;
         mzt_error error = {0};
         mzt_status status = safetensors_open_memory(&host, "t", image, size, &file, &error);
-        if (cases[i].message) assert_string_equal(error.message, cases[i].message);
-        assert_int_equal(status, cases[i].status);
-        assert_int_equal(error.status, cases[i].status);
+        if (corrupt[i].message) assert_string_equal(error.message, corrupt[i].message);
+        assert_int_equal(status, corrupt[i].status);
+        assert_int_equal(error.status, corrupt[i].status);
         assert_null(file);
         assert_null(strchr(error.message, '\n'));
-        assert_int_equal(safetensors_open_memory(&host, "t", image, size, &file, NULL), cases[i].status);
+        assert_int_equal(safetensors_open_memory(&host, "t", image, size, &file, NULL), corrupt[i].status);
         assert_int_equal(counts.live, 0);
     }
 }
