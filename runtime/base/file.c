@@ -99,6 +99,22 @@ bool file_exists(const char *path) {
     return access(path, F_OK) == 0;
 }
 
+mzt_status folder_create(const base_host *host, const char *path, mzt_error *error) {
+    char *part = host_strdup(host, path);
+    if (!part) return error_memory(error, path, strlen(path));
+    mzt_status status = MZT_OK;
+    size_t length = strlen(part);
+    for (size_t i = 1; i <= length && status == MZT_OK; i++) {
+        if (part[i] != '/' && part[i] != '\0') continue;
+        char end = part[i];
+        part[i] = '\0';
+        if (mkdir(part, 0777) != 0 && errno != EEXIST && errno != EISDIR) status = io_error(error, "make folder", part);
+        part[i] = end;
+    }
+    host_free(host, part);
+    return status;
+}
+
 char *path_join(const base_host *host, const char *directory, const char *name) {
     size_t a = strlen(directory), b = strlen(name);
     char *path = host_calloc(host, a + b + 2, 1);

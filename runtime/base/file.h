@@ -20,6 +20,9 @@ mzt_status file_read(const base_host *host, const char *path, uint64_t limit, ch
 
 bool file_exists(const char *path);
 
+/* Makes a folder and those above it; one that is there already is no error. */
+mzt_status folder_create(const base_host *host, const char *path, mzt_error *error);
+
 /* Joins two path parts with '/', in a fresh block; NULL when out of memory. */
 char *path_join(const base_host *host, const char *directory, const char *name);
 
