@@ -1,13 +1,9 @@
 /* Opening a model folder; see model.h. */
 #include "pipeline/model.h"
 
-#include <string.h>
-
 #include "base/file.h"
 
-enum { CONFIG_LIMIT = 1 << 22 }; /* bytes of a config file */
-
-/* Reads <component folder>/config.json with one of the config readers below. */
+/* Fills a configuration from the root of its file. */
 typedef mzt_status config_reader(json_value root, void *config, mzt_error *error);
 
 static mzt_status read_unet(json_value root, void *config, mzt_error *error) {
@@ -22,36 +18,35 @@ static mzt_status read_clip(json_value root, void *config, mzt_error *error) {
     return clip_config_read(root, config, error);
 }
 
+static mzt_status read_sampler(json_value root, void *config, mzt_error *error) {
+    return sampler_config_parse(root, config, error);
+}
+
+static mzt_status read_config(const base_host *host, const char *folder, const char *name, config_reader *reader, void *config,
+                              mzt_error *error) {
+    char *path = path_join(host, folder, name);
+    if (!path) return error_memory(error, folder, 0);
+    json_doc *doc = NULL;
+    mzt_status status = json_read(host, path, &doc, error);
+    if (status >= 0) status = reader(json_root(doc), config, error);
+    json_destroy(doc);
+    host_free(host, path);
+    return status;
+}
+
 static mzt_status open_network(model *m, model_component part, config_reader *reader, void *config, mzt_error *error) {
     const char *folder = m->index.components[part].path;
     if (!folder) return MZT_OK;
-    char *path = path_join(m->host, folder, "config.json");
-    if (!path) return error_memory(error, folder, 0);
-    json_doc *doc = NULL;
-    mzt_status status = json_read(m->host, path, &doc, error);
-    if (status >= 0) status = reader(json_root(doc), config, error);
-    json_destroy(doc);
-    host_free(m->host, path);
-    if (status >= 0) status = weights_open(m->host, folder, &m->weights[part], error);
-    return status;
+    TRY(read_config(m->host, folder, "config.json", reader, config, error));
+    return weights_open(m->host, folder, &m->weights[part], error);
 }
 
 static mzt_status open_scheduler(model *m, mzt_error *error) {
     const char *folder = m->index.components[MODEL_SCHEDULER].path;
     m->sampler = sampler_config_default(SAMPLER_EULER);
-    if (!folder) return MZT_OK;
-    char *path = path_join(m->host, folder, "scheduler_config.json"), *text = NULL;
-    uint64_t size;
-    if (!path) return error_memory(error, folder, 0);
-    mzt_status status = file_read(m->host, path, CONFIG_LIMIT, &text, &size, error);
-    if (status >= 0) {
-        status = sampler_config_parse(m->host, text, size, &m->sampler, error);
-        if (status < 0) error_prefix(error, "%s: ", path);
-        host_free(m->host, text);
-    }
+    if (folder) TRY(read_config(m->host, folder, "scheduler_config.json", read_sampler, &m->sampler, error));
     m->sampler.sdxl = m->index.xl;
-    host_free(m->host, path);
-    return status;
+    return MZT_OK;
 }
 
 /* Tokenizers may be missing: token ids can be given instead. */
