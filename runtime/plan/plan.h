@@ -109,6 +109,10 @@ uint32_t plan_find_phase(const plan *p, const char *name);
 /* Finds a dispatch by its node name or decimal index; PLAN_NONE if there is none. */
 uint32_t plan_find_dispatch(const plan *p, const char *name_or_index);
 
+/* Limits that keep a hostile plan from costing more than seconds to check. */
+#define PLAN_MAX_DISPATCHES 65536u
+#define PLAN_MAX_BUFFERS    65536u
+
 /* The plan checker. Proves from the finished plan alone, trusting nothing the compiler knew:
  *  - every index, string, offset, range, alignment and size is in bounds, op_check and op_extents hold for every dispatch;
  *  - element types match the op table;
