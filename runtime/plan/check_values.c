@@ -100,15 +100,17 @@ static mzt_status bad_read(follower *f, uint32_t dispatch, uint32_t buffer, cons
         found->owner, name_of(p, p->buffers[found->owner].name, &other), found->writer);
 }
 
-/* All bytes of [first, end) must hold values of `buffer`. */
-static mzt_status check_read(follower *f, uint32_t dispatch, uint32_t buffer, const char *binding,
-                             uint64_t first, uint64_t end) {
+/* True if all bytes of [first, end) hold values of `buffer`; otherwise *found is the first other owner, or
+ * NULL if none. */
+static bool holds(const follower *f, uint32_t buffer, uint64_t first, uint64_t end, const range **found) {
     const range *r = ranges_from(&f->values, first), *stop = f->values.items + f->values.count;
     for (uint64_t at = first; at < end; at = r->end, r++) {
-        if (!r || r == stop || r->first > at) return bad_read(f, dispatch, buffer, binding, NULL);
-        if (r->owner != buffer) return bad_read(f, dispatch, buffer, binding, r);
+        *found = NULL;
+        if (!r || r == stop || r->first > at) return false;
+        *found = r;
+        if (r->owner != buffer) return false;
     }
-    return MZT_OK;
+    return true;
 }
 
 /* ----------------------------------------------------------------------------------------------------
@@ -171,9 +173,10 @@ static mzt_status follow(follower *f, uint32_t dispatch) {
     TRY(check_self(f, dispatch, accesses, count));
     for (uint32_t i = 0; i < count; i++) {
         const plan_access *a = &accesses[i];
-        if (a->access & OP_READ)
-            TRY(check_read(f, dispatch, d->bindings[a->binding].buffer, info->bindings[a->binding].name,
-                           a->first, a->end));
+        uint32_t buffer = d->bindings[a->binding].buffer;
+        const range *found;
+        if ((a->access & OP_READ) && !holds(f, buffer, a->first, a->end, &found))
+            return bad_read(f, dispatch, buffer, info->bindings[a->binding].name, found);
         TRY(check_hazard(f, dispatch, a));
     }
     for (uint32_t i = 0; i < count; i++) {
@@ -211,8 +214,9 @@ static mzt_status follow_phases(follower *f) {
     }
     for (uint32_t i = 0; i < p->buffer_count; i++) {
         const plan_buffer *b = &p->buffers[i];
+        const range *found;
         label name;
-        if (b->role == PLAN_ROLE_OUTPUT && check_read(f, 0, i, "host", b->offset, b->offset + b->bytes) < 0)
+        if (b->role == PLAN_ROLE_OUTPUT && !holds(f, i, b->offset, b->offset + b->bytes, &found))
             return error_set(f->error, MZT_ERROR_FORMAT,
                              "buffer %u (%s): an output that is not written completely", i,
                              name_of(p, b->name, &name));
