@@ -5,6 +5,10 @@
 
 #include "text/clean.h"
 
+const base_host *bpe_host(const bpe *tokenizer) {
+    return tokenizer->host;
+}
+
 uint32_t bpe_begin_id(const bpe *tokenizer) {
     return tokenizer->pieces.pieces[tokenizer->special[BPE_BEGIN]].id;
 }

@@ -53,6 +53,9 @@ mzt_status bpe_encode(const bpe *tokenizer, const char *text, size_t length, uin
 mzt_status bpe_encode_padded(const bpe *tokenizer, const char *text, uint32_t max_length, uint32_t *ids,
                              uint32_t *used, mzt_error *error);
 
+/* The host it was made with. */
+const base_host *bpe_host(const bpe *tokenizer);
+
 uint32_t bpe_begin_id(const bpe *tokenizer);
 uint32_t bpe_end_id(const bpe *tokenizer);
 uint32_t bpe_padding_id(const bpe *tokenizer);
