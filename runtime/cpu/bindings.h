@@ -1,4 +1,4 @@
-/* The op table's binding numbers by name, for C that computes an op. tests/unit/test_bindings.c holds them
+/* The op table's binding numbers by name, for C that computes an op. tests/ops/test_reference.c holds them
  * against op_get. */
 #ifndef CPU_BINDINGS_H
 #define CPU_BINDINGS_H

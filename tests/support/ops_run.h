@@ -1,0 +1,25 @@
+/* Runs one case (ops_cases.h) as a plan of one dispatch on a device, with guard zones around every buffer. */
+#ifndef SUPPORT_OPS_RUN_H
+#define SUPPORT_OPS_RUN_H
+
+#include "executor.h"
+#include "ops_cases.h"
+
+/* Runs `c` and copies the bytes of its output binding to `out` (ops_case_bytes of them). MISMATCH names a
+ * byte that the dispatch had no business to change: in a guard zone, in an input, or in the output outside of
+ * the op's region. `seconds` may be NULL; otherwise it receives the shortest of `repeat` timed runs.
+ * UNSUPPORTED: the device cannot run these types. */
+mzt_status ops_run(executor *e, const ops_case *c, uint32_t repeat, double *seconds, void *out,
+                   mzt_error *error);
+
+/* Bytes of binding `binding` as bound. */
+uint64_t ops_case_bytes(const ops_case *c, uint32_t binding);
+
+/* ||out - reference|| / ||reference|| over the op's region; infinite where a value is not finite but the
+ * reference is, or where the limit is 0 and a bit differs. */
+double ops_compare(const ops_case *c, const void *out, const void *reference);
+
+/* The error limit of the op for the case's activation type. */
+double ops_limit(const ops_case *c);
+
+#endif

@@ -1,0 +1,10 @@
+/* Which Vulkan drivers a test sees. */
+#ifndef SUPPORT_VULKAN_ENV_H
+#define SUPPORT_VULKAN_ENV_H
+
+/* Where the caller's environment names a SwiftShader manifest (MZT_SWIFTSHADER_ICD) and chooses no drivers
+ * itself (VK_DRIVER_FILES, VK_ICD_FILENAMES): makes that driver and lavapipe the only ones. Otherwise changes
+ * nothing. Call it first, before any Vulkan call and any other thread. */
+void vulkan_env_set(void);
+
+#endif
