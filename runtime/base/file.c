@@ -5,10 +5,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static mzt_status io_error(mzt_error *error, const char *verb, const char *path) {
@@ -17,7 +17,8 @@ static mzt_status io_error(mzt_error *error, const char *verb, const char *path)
 }
 
 static mzt_status open_regular(const char *path, int *descriptor, uint64_t *size, mzt_error *error) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    /* Opening a pipe that nobody writes to would wait for ever. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0) return io_error(error, "open", path);
     struct stat info;
     if (fstat(fd, &info) != 0) {
@@ -139,6 +140,21 @@ static void writer_free(file_writer *writer) {
     host_free(host, writer);
 }
 
+/* Makes a file that was not there before, with the permissions that the umask leaves: the name's tail tells
+ * processes apart by number and threads by the clock, and whoever still meets a taken name tries the next
+ * one. */
+static int create_aside(char *aside, size_t size, const char *path) {
+    for (uint32_t attempt = 0; attempt < 1000; attempt++) {
+        struct timespec now = {0};
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        snprintf(aside, size, "%s.tmp%lx-%lx", path, (unsigned long)getpid(),
+                 (unsigned long)now.tv_nsec + attempt);
+        int fd = open(aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (fd >= 0 || errno != EEXIST) return fd;
+    }
+    return -1;
+}
+
 mzt_status file_writer_open(const base_host *host, const char *path, file_writer **out, mzt_error *error) {
     *out = NULL;
     file_writer *writer = host_calloc(host, 1, sizeof *writer);
@@ -146,21 +162,19 @@ mzt_status file_writer_open(const base_host *host, const char *path, file_writer
     writer->host = host;
     writer->descriptor = -1;
     writer->path = host_strdup(host, path);
-    writer->aside = host_calloc(host, strlen(path) + 16, 1);
+    const size_t size = strlen(path) + 48;
+    writer->aside = host_calloc(host, size, 1);
     if (!writer->path || !writer->aside) {
         writer_free(writer);
-        return error_memory(error, "file writer", strlen(path));
+        return error_memory(error, "file writer", size);
     }
-    snprintf(writer->aside, strlen(path) + 16, "%s.tmpXXXXXX", path);
-    writer->descriptor = mkstemp(writer->aside);
+    writer->descriptor = create_aside(writer->aside, size, path);
     if (writer->descriptor < 0) {
-        mzt_status status = error_set(error, MZT_ERROR_IO, "%s: cannot write here: %s", path, strerror(errno));
+        mzt_status status =
+            error_set(error, MZT_ERROR_IO, "%s: cannot write here: %s", path, strerror(errno));
         writer_free(writer);
         return status;
     }
-    mode_t mask = umask(0); /* mkstemp makes 0600; a user expects what the umask allows */
-    umask(mask);
-    if (fchmod(writer->descriptor, 0666 & ~mask) != 0) errno = 0;
     *out = writer;
     return MZT_OK;
 }

@@ -1,8 +1,12 @@
 /* Base layer: half-precision conversions against a search over all halves, overflow checks, worker pool, files. */
+#define _POSIX_C_SOURCE 200809L
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "base/dtype.h"
@@ -90,9 +94,51 @@ static void test_files(void **state) {
     assert_int_equal(file_write(&host, "/nonexistent/x", "", 0, &error), MZT_ERROR_IO);
 }
 
+/* A pipe that nobody writes to is refused at once; the alarm ends the program if opening it waits. */
+static void test_pipe(void **state) {
+    (void)state;
+    base_host host = host_make(NULL);
+    mzt_error error;
+    file_mapping mapping;
+    char *text;
+    uint64_t size;
+    const char *path = MZT_BINARY_DIR "/test_base_pipe";
+    remove(path);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    alarm(10);
+    assert_int_equal(file_map(path, &mapping, &error), MZT_ERROR_INVALID);
+    assert_non_null(strstr(error.message, "not a regular file"));
+    assert_int_equal(file_read(&host, path, 100, &text, &size, &error), MZT_ERROR_INVALID);
+    alarm(0);
+    remove(path);
+}
+
+/* Files get the permissions that the umask leaves, and two writers of one path do not meet: the last commit stands. */
+static void test_writers(void **state) {
+    (void)state;
+    base_host host = host_make(NULL);
+    mzt_error error;
+    const char *path = MZT_BINARY_DIR "/test_base_writers";
+    file_writer *first, *second;
+    const mode_t before = umask(027);
+    assert_int_equal(file_writer_open(&host, path, &first, &error), MZT_OK);
+    assert_int_equal(file_writer_open(&host, path, &second, &error), MZT_OK);
+    assert_int_equal(file_writer_write(second, "second", 6, &error), MZT_OK);
+    assert_int_equal(file_writer_write(first, "first", 5, &error), MZT_OK);
+    assert_int_equal(file_writer_commit(second, &error), MZT_OK);
+    assert_int_equal(file_writer_commit(first, &error), MZT_OK);
+    umask(before);
+    struct stat info;
+    assert_int_equal(stat(path, &info), 0);
+    assert_int_equal(info.st_mode & 0777, 0640);
+    assert_int_equal(info.st_size, 5);
+    remove(path);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_f16), cmocka_unit_test(test_bf16),
                                        cmocka_unit_test(test_sizes), cmocka_unit_test(test_threads),
-                                       cmocka_unit_test(test_files)};
+                                       cmocka_unit_test(test_files),
+                                       cmocka_unit_test(test_pipe), cmocka_unit_test(test_writers)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
