@@ -24,7 +24,8 @@ typedef struct executor_limits {
     char spec[64];         /* how to name it on a command line: "cpu", "vulkan:0" */
     char driver[256];      /* driver name and version; "" for CPU executors */
     uint32_t tier;         /* 0, 1, 2, ... of docs/architecture.md; CPU executors: 0 */
-    bool is_gpu;           /* a real (discrete or integrated) GPU, not a CPU that pretends */
+    bool is_gpu;           /* a real (discrete, integrated or virtual) GPU, not a CPU that pretends */
+    bool is_discrete;      /* with memory of its own */
     bool f16, bf16;        /* activations may be stored so */
     uint64_t max_range;    /* bytes one binding may show */
     uint64_t max_allocation;

@@ -1,0 +1,223 @@
+/* Reads properties and features of a physical device and derives tier, limits and queue; see physical.h. */
+#include "vulkan/physical.h"
+
+#include <stdio.h>
+#include <string.h>
+#include "vulkan/quirks.h"
+#include "vulkan/result.h"
+
+static bool has_extension(const vulkan_instance *instance, VkPhysicalDevice handle, const char *name) {
+    uint32_t count = 0;
+    bool found = false;
+    if (instance->vk.EnumerateDeviceExtensionProperties(handle, NULL, &count, NULL) < 0) return false;
+    VkExtensionProperties *list = host_calloc(instance->host, count, sizeof *list);
+    if (list && instance->vk.EnumerateDeviceExtensionProperties(handle, NULL, &count, list) >= 0) {
+        for (uint32_t i = 0; i < count; i++)
+            found = found || strcmp(list[i].extensionName, name) == 0;
+    }
+    host_free(instance->host, list);
+    return found;
+}
+
+/* One queue for everything. A family that computes but does not draw comes first: there our work does not
+ * stand in the desktop's way. */
+static mzt_status choose_queue(const vulkan_instance *instance, vulkan_physical *out, mzt_error *error) {
+    uint32_t count = 0;
+    instance->vk.GetPhysicalDeviceQueueFamilyProperties(out->handle, &count, NULL);
+    VkQueueFamilyProperties *list = host_calloc(instance->host, count, sizeof *list);
+    if (!list) return error_memory(error, "Vulkan queue families", count * sizeof *list);
+    instance->vk.GetPhysicalDeviceQueueFamilyProperties(out->handle, &count, list);
+    uint32_t best = count;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!(list[i].queueFlags & VK_QUEUE_COMPUTE_BIT) || list[i].queueCount == 0) continue;
+        bool alone = !(list[i].queueFlags & VK_QUEUE_GRAPHICS_BIT);
+        if (best == count || (alone && (list[best].queueFlags & VK_QUEUE_GRAPHICS_BIT))) best = i;
+    }
+    if (best < count) {
+        out->queue_family = best;
+        out->timestamp_bits = list[best].timestampValidBits;
+    }
+    host_free(instance->host, list);
+    if (best == count)
+        return error_set(error, MZT_ERROR_UNSUPPORTED, "%s: has no compute queue",
+                         out->properties.deviceName);
+    return MZT_OK;
+}
+
+/* Everything that GetPhysicalDevice{Properties,Features}2 tells, chained. */
+typedef struct query {
+    VkPhysicalDeviceProperties2 properties;
+    VkPhysicalDeviceVulkan11Properties properties11;
+    VkPhysicalDeviceVulkan12Properties properties12;
+    VkPhysicalDeviceSubgroupSizeControlProperties size_control;
+    VkPhysicalDeviceMaintenance4Properties maintenance4;
+    VkPhysicalDeviceFeatures2 features;
+    VkPhysicalDeviceVulkan11Features features11;
+    VkPhysicalDeviceVulkan12Features features12;
+    VkPhysicalDeviceSubgroupSizeControlFeatures size_control_features;
+    bool has_size_control, has_maintenance4;
+} query;
+
+static void run_query(const vulkan_instance *instance, VkPhysicalDevice handle, uint32_t version, query *q) {
+    memset(q, 0, sizeof *q);
+    q->has_maintenance4 = version >= VK_API_VERSION_1_3;
+    q->has_size_control = version >= VK_API_VERSION_1_3 ||
+                          has_extension(instance, handle, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME);
+    q->properties.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2;
+    q->properties11.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_PROPERTIES;
+    q->properties12.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_PROPERTIES;
+    q->size_control.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES;
+    q->maintenance4.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_4_PROPERTIES;
+    q->properties.pNext = &q->properties11;
+    q->properties11.pNext = &q->properties12;
+    void **tail = &q->properties12.pNext;
+    if (q->has_size_control) {
+        *tail = &q->size_control;
+        tail = &q->size_control.pNext;
+    }
+    if (q->has_maintenance4) *tail = &q->maintenance4;
+    instance->vk.GetPhysicalDeviceProperties2(handle, &q->properties);
+
+    q->features.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2;
+    q->features11.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES;
+    q->features12.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES;
+    q->size_control_features.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES;
+    q->features.pNext = &q->features11;
+    q->features11.pNext = &q->features12;
+    if (q->has_size_control) q->features12.pNext = &q->size_control_features;
+    instance->vk.GetPhysicalDeviceFeatures2(handle, &q->features);
+}
+
+static uint32_t min_u32(uint32_t a, uint32_t b) {
+    return a < b ? a : b;
+}
+
+/* Tier 1: 16-bit storage. Tier 2: also f16 arithmetic or subgroup sums. */
+static void choose_tier(const query *q, const vulkan_options *options, uint32_t quirks,
+                        vulkan_physical *out) {
+    shader_device *shader = &out->shader;
+    const VkPhysicalDeviceVulkan11Properties *eleven = &q->properties11;
+    shader->subgroup_size = eleven->subgroupSize;
+    out->size_control_in_core = q->has_maintenance4;
+    out->required_size = q->has_size_control && q->size_control_features.subgroupSizeControl &&
+                         (q->size_control.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT) &&
+                         shader->subgroup_size >= q->size_control.minSubgroupSize &&
+                         shader->subgroup_size <= q->size_control.maxSubgroupSize;
+    shader->storage16 = q->features11.storageBuffer16BitAccess && options->max_tier >= 1;
+    if (shader->storage16 && options->max_tier >= 2) {
+        shader->f16 = q->features12.shaderFloat16 && !(quirks & QUIRK_NO_F16);
+        shader->subgroup_arithmetic =
+            (eleven->subgroupSupportedStages & VK_SHADER_STAGE_COMPUTE_BIT) &&
+            (eleven->subgroupSupportedOperations & VK_SUBGROUP_FEATURE_ARITHMETIC_BIT) &&
+            !(quirks & QUIRK_NO_SUBGROUPS);
+    }
+    out->limits.tier = shader->f16 || shader->subgroup_arithmetic ? 2 : shader->storage16 ? 1 : 0;
+}
+
+/* Whether a plan with this activation type can run: some linear kernel for it needs nothing that the device
+ * lacks. */
+static bool runs_type(const shader_device *device, dtype type) {
+    uint32_t has = (device->storage16 ? SHADER_NEEDS_STORAGE16 : 0) | (device->f16 ? SHADER_NEEDS_F16 : 0) |
+                   (device->subgroup_arithmetic ? SHADER_NEEDS_SUBGROUP : 0) |
+                   (device->shared_bytes >= 32768 ? SHADER_NEEDS_SHARED32K : 0);
+    for (uint32_t i = 0; i < shader_variant_count; i++) {
+        const shader_variant *row = &shader_variants[i];
+        if (row->op == OP_LINEAR && row->activation == (int32_t)type && (row->needs & ~has) == 0) return true;
+    }
+    return false;
+}
+
+static void fill_limits(const query *q, const vulkan_options *options, uint32_t index, vulkan_physical *out) {
+    executor_limits *limits = &out->limits;
+    const VkPhysicalDeviceLimits *from = &out->properties.limits;
+    snprintf(limits->name, sizeof limits->name, "%s", out->properties.deviceName);
+    snprintf(limits->spec, sizeof limits->spec, "vulkan:%u", index);
+    snprintf(limits->driver, sizeof limits->driver, "%.120s %.120s", q->properties12.driverName,
+             q->properties12.driverInfo);
+    VkPhysicalDeviceType type = out->properties.deviceType;
+    limits->is_gpu = type == VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU ||
+                     type == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU ||
+                     type == VK_PHYSICAL_DEVICE_TYPE_VIRTUAL_GPU;
+    limits->is_discrete = type == VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU;
+    out->mapped_first = type == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU || type == VK_PHYSICAL_DEVICE_TYPE_CPU;
+    limits->max_range = from->maxStorageBufferRange;
+    limits->max_allocation = q->properties11.maxMemoryAllocationSize;
+    if (q->has_maintenance4 && q->maintenance4.maxBufferSize < limits->max_allocation) {
+        limits->max_allocation = q->maintenance4.maxBufferSize;
+    }
+    if (options->max_allocation > 0 && options->max_allocation < limits->max_allocation) {
+        limits->max_allocation = options->max_allocation;
+    }
+    for (uint32_t i = 0; i < out->memory.memoryHeapCount; i++) {
+        const VkMemoryHeap *heap = &out->memory.memoryHeaps[i];
+        if ((heap->flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT) && heap->size > limits->memory)
+            limits->memory = heap->size;
+    }
+    shader_device *shader = &out->shader;
+    shader->shared_bytes = from->maxComputeSharedMemorySize;
+    shader->max_invocations = min_u32(from->maxComputeWorkGroupInvocations, from->maxComputeWorkGroupSize[0]);
+    shader->max_groups_x = from->maxComputeWorkGroupCount[0];
+    shader->is_cpu = type == VK_PHYSICAL_DEVICE_TYPE_CPU;
+    shader->vendor = out->properties.vendorID;
+    limits->f16 = runs_type(shader, DTYPE_F16);
+    limits->bf16 = runs_type(shader, DTYPE_BF16);
+}
+
+/* UNSUPPORTED names what the device lacks. */
+static mzt_status query_device(const vulkan_instance *instance, const vulkan_options *options,
+                               VkPhysicalDevice handle, uint32_t index, vulkan_physical *out,
+                               mzt_error *error) {
+    memset(out, 0, sizeof *out);
+    out->handle = handle;
+    instance->vk.GetPhysicalDeviceProperties(handle, &out->properties);
+    uint32_t version = out->properties.apiVersion;
+    if (version < VK_API_VERSION_1_2) {
+        return error_set(error, MZT_ERROR_UNSUPPORTED, "%s: its driver knows Vulkan %u.%u, 1.2 is needed",
+                         out->properties.deviceName, VK_API_VERSION_MAJOR(version),
+                         VK_API_VERSION_MINOR(version));
+    }
+    instance->vk.GetPhysicalDeviceMemoryProperties(handle, &out->memory);
+    TRY(choose_queue(instance, out, error));
+    query q;
+    run_query(instance, handle, version, &q);
+    const char *why;
+    uint32_t quirks = vulkan_quirks(out->properties.vendorID, q.properties12.driverID, &why);
+    if (why[0])
+        host_log(instance->host, MZT_LOG_INFO, "%s: restricted (%s)", out->properties.deviceName, why);
+    if (quirks & QUIRK_NO_TIMESTAMPS) out->timestamp_bits = 0;
+    out->portability_subset = has_extension(instance, handle, "VK_KHR_portability_subset");
+    choose_tier(&q, options, quirks, out);
+    fill_limits(&q, options, index, out);
+    return MZT_OK;
+}
+
+mzt_status vulkan_physical_list(const vulkan_instance *instance, const vulkan_options *options,
+                                vulkan_physical **out, uint32_t *count, mzt_error *error) {
+    VkPhysicalDevice *handles;
+    uint32_t handle_count;
+    *out = NULL;
+    *count = 0;
+    TRY(vulkan_instance_devices(instance, &handles, &handle_count, error));
+    vulkan_physical *list = host_calloc(instance->host, handle_count, sizeof *list);
+    mzt_status status =
+        list ? MZT_OK : error_memory(error, "list of Vulkan devices", handle_count * sizeof *list);
+    for (uint32_t i = 0; status == MZT_OK && i < handle_count; i++) {
+        mzt_error reason;
+        status = query_device(instance, options, handles[i], *count, &list[*count], &reason);
+        if (status == MZT_OK) {
+            (*count)++;
+        } else if (status == MZT_ERROR_UNSUPPORTED) {
+            host_log(instance->host, MZT_LOG_INFO, "%s", reason.message);
+            status = MZT_OK;
+        } else {
+            error_set(error, status, "%s", reason.message);
+        }
+    }
+    host_free(instance->host, handles);
+    if (status < 0) {
+        host_free(instance->host, list);
+        return status;
+    }
+    *out = list;
+    return MZT_OK;
+}
