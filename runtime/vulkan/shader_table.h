@@ -20,7 +20,8 @@ typedef struct shader_variant {
     const char *name; /* "conv2d_f16_wf16_t64" */
     uint32_t op;
     int32_t activation; /* dtype it is built for; -1 when it does not matter. For `unary`: the input type */
-    int32_t weight;     /* dtype; -1 when it does not matter. For `unary`: the output type */
+    int32_t weight;     /* dtype; -1 when it does not matter. For `unary`: the output type. Rows that differ in it alone
+                         * share their code: it goes in as specialization constant 0 */
     uint32_t needs, shape;
     shader_class class_;
     uint32_t local_size;      /* invocations of a workgroup, all in x */
