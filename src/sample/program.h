@@ -33,13 +33,13 @@ typedef struct sampler_program {
 } sampler_program;
 
 /* NULL is accepted. */
-void sampler_program_destroy(const base_host *host, sampler_program *program);
+void sampler_program_destroy(const base_host *host, sampler_program *p);
 
 /* The table as the device reads it; `table` holds calls * SAMPLER_ROW_FLOATS floats. */
-void sampler_program_table(const sampler_program *program, float *table);
+void sampler_program_table(const sampler_program *p, float *table);
 
-static inline const double *sampler_program_row(const sampler_program *program, uint32_t call) {
-    return program->rows + (size_t)call * SAMPLER_ROW_FLOATS;
+static inline const double *sampler_program_row(const sampler_program *p, uint32_t call) {
+    return p->rows + (size_t)call * SAMPLER_ROW_FLOATS;
 }
 
 #endif
