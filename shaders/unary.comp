@@ -1,7 +1,7 @@
-// unary: out = f(scale * x + shift); also the cast between element types (X_F16, OUT_F16 choose the two storages).
+// unary: out = f(scale * x + shift); also the cast between element types (A_F16, OUT_F16 choose the two storages).
 #version 460
 #extension GL_GOOGLE_include_directive : require
-#if defined(X_F16) || defined(OUT_F16)
+#if defined(A_F16) || defined(OUT_F16)
 #extension GL_EXT_shader_16bit_storage : require
 #endif
 #include "types.glsl"
@@ -13,7 +13,7 @@
 #else
 #define HALF float16_t
 #endif
-#ifdef X_F16
+#ifdef A_F16
 #define X_TYPE HALF
 #else
 #define X_TYPE V
