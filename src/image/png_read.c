@@ -38,8 +38,11 @@ static void on_warning(png_structp png, png_const_charp message) {
     host_log(r->host, MZT_LOG_DEBUG, "%s: %s", r->name, message);
 }
 
+/* libpng takes a damaged chunk's length at its word (its own limit only warns), so large blocks are refused:
+ * the largest honest ones are a text chunk and its inflated form. Rows take less. */
 static png_voidp allocate(png_structp png, png_alloc_size_t size) {
     png_reader *r = png_get_mem_ptr(png);
+    if (size > 2 * IMAGE_TEXT_CHUNK_LIMIT) return NULL;
     void *block = host_realloc(r->host, NULL, size, 1);
     if (!block) r->no_memory = true;
     return block;
@@ -71,6 +74,9 @@ static int prepare(png_reader *r) {
                               height, (unsigned long long)r->max_pixels, IMAGE_SIDE_LIMIT);
         png_error(r->png, "too large");
     }
+    /* Deflate shrinks at most 1032 times: a small file cannot make us take memory for a large picture. */
+    if ((uint64_t)png_get_rowbytes(r->png, r->info) * height / 1032 > r->size)
+        png_error(r->png, "holds too little data for its size");
     png_set_expand(r->png);
     png_set_scale_16(r->png);
     png_set_gray_to_rgb(r->png);

@@ -27,6 +27,7 @@ static double filter_value(image_filter filter, double x) {
 static void table_free(const base_host *host, weight_table *table) {
     host_free(host, table->first);
     host_free(host, table->weight);
+    memset(table, 0, sizeof *table);
 }
 
 /* Weights of one new pixel whose centre lies at `centre` and whose cell is [low, high) of the old pixels'
