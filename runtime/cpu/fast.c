@@ -1,12 +1,98 @@
-/* The `cpu` executor's table of kernels by op. */
+/* The `cpu` executor's table of kernels by op, its packed weights and its scratch. */
 #include "cpu/fast.h"
 #include "cpu/reference.h"
 
+#include <stdio.h>
+
+static const fast_op by_reference = {0};
+
+static const fast_op *const ops[OP_COUNT] = {
+    [OP_LINEAR] = &fast_linear,
+    [OP_CONV2D] = &fast_conv2d,
+    [OP_ATTENTION] = &fast_attention,
+    [OP_GROUP_NORM_STATS] = &fast_group_norm_stats,
+    [OP_GROUP_NORM] = &fast_group_norm,
+    [OP_LAYER_NORM] = &fast_layer_norm,
+    [OP_UNARY] = &fast_unary,
+    [OP_BINARY] = &fast_binary,
+    [OP_GEGLU] = &fast_geglu,
+    /* Copies, look-ups and the sampler's few thousand elements: memory sets their pace. */
+    [OP_CONCAT] = &by_reference,
+    [OP_SLICE] = &by_reference,
+    [OP_UPSAMPLE] = &by_reference,
+    [OP_EMBEDDING] = &by_reference,
+    [OP_TIMESTEP_EMBEDDING] = &by_reference,
+    [OP_GATHER_ROWS] = &by_reference,
+    [OP_SAMPLER_INPUT] = &by_reference,
+    [OP_SAMPLER_UPDATE] = &by_reference,
+    [OP_STEP_ADVANCE] = &by_reference,
+};
+
 static mzt_status fast_run(cpu_program *g, cpu_call *call, mzt_error *error) {
-    return reference_run(g, call, error);
+    if (!ops[call->op]->run) return reference_run(g, call, error);
+    ops[call->op]->run(fast_program_of(g), call);
+    return MZT_OK;
+}
+
+static void fast_release(cpu_program *g) {
+    fast_program *f = fast_program_of(g);
+    const base_host *host = g->base.owner->host;
+    if (!f) return;
+    for (uint32_t i = 0; i < f->matrix_count; i++)
+        host_free(host, f->matrices[i].data);
+    host_free(host, f->matrices);
+    host_free(host, f->shared);
+    host_free(host, f->private_);
+    host_free(host, f);
+    g->state = NULL;
+}
+
+static mzt_status allocate_scratch(cpu_program *g, mzt_error *error) {
+    fast_program *f = fast_program_of(g);
+    const base_host *host = g->base.owner->host;
+    for (uint32_t i = 0; i < g->base.plan->dispatch_count; i++) {
+        const fast_op *o = ops[g->calls[i].op];
+        fast_scratch need = o->scratch ? o->scratch(f, &g->calls[i]) : (fast_scratch){0};
+        if (need.shared > f->shared_bytes) f->shared_bytes = need.shared;
+        if (need.private_ > f->private_bytes) f->private_bytes = need.private_;
+    }
+    uint64_t all;
+    if (f->private_bytes > UINT64_MAX - 64 ||
+        !size_mul(f->private_bytes = align_up(f->private_bytes, 64), f->workers, &all) || all > SIZE_MAX ||
+        f->shared_bytes > SIZE_MAX)
+        return error_memory(error, "scratch", UINT64_MAX);
+    f->shared = host_calloc(host, (size_t)f->shared_bytes, 1);
+    f->private_ = host_calloc(host, (size_t)all, 1);
+    if (!f->shared || !f->private_) return error_memory(error, "scratch", f->shared_bytes + all);
+    return MZT_OK;
+}
+
+static mzt_status fast_seal(cpu_program *g, mzt_error *error) {
+    const base_host *host = g->base.owner->host;
+    fast_program *f = host_calloc(host, 1, sizeof *f);
+    if (!f) return error_memory(error, "program", sizeof *f);
+    g->state = f;
+    f->kernels = kernels_choose();
+    f->workers = thread_pool_size(cpu_executor_of(g)->pool);
+    f->matrix_capacity = g->base.plan->dispatch_count;
+    f->matrices = host_calloc(host, f->matrix_capacity, sizeof *f->matrices);
+    mzt_status status = f->matrices ? MZT_OK : error_memory(error, "table of matrices", f->matrix_capacity);
+    for (uint32_t i = 0; status >= 0 && i < g->base.plan->dispatch_count; i++)
+        if (ops[g->calls[i].op]->seal) status = ops[g->calls[i].op]->seal(g, &g->calls[i], error);
+    if (status >= 0) status = allocate_scratch(g, error);
+    if (status < 0) fast_release(g);
+    return status;
+}
+
+static uint64_t fast_memory(const cpu_program *g) {
+    const fast_program *f = g->state;
+    return f ? f->packed_bytes + f->shared_bytes + f->private_bytes * f->workers : 0;
 }
 
 mzt_status cpu_create(const base_host *host, uint32_t threads, executor **out, mzt_error *error) {
-    static const cpu_backend backend = {.run = fast_run};
-    return cpu_executor_create(host, &backend, threads, "CPU", "cpu", out, error);
+    static const cpu_backend backend = {
+        .run = fast_run, .seal = fast_seal, .release = fast_release, .memory = fast_memory};
+    char name[64];
+    snprintf(name, sizeof name, "CPU%s%s", *kernels_choose()->name ? ", " : "", kernels_choose()->name);
+    return cpu_executor_create(host, &backend, threads, name, "cpu", out, error);
 }

@@ -1,0 +1,351 @@
+/* Linear layers and convolutions as one implicit matrix product, never writing the windows under the filter
+ * out.
+ *
+ * out[m][n] = A[m][k] W[n][k]^T, where row m of A is made of runs: for a linear layer the row of x0 and the
+ * row of x1, for a convolution the same at each tap. A run is contiguous channels in memory, so the register
+ * tile reads it in place through one pointer per row; padding points to zeros. Work is cut into blocks of
+ * BLOCK_ROWS x BLOCK_COLUMNS for the threads; in a block, k is cut into slices of at most SLICE so that a
+ * slice of one packed panel stays in the first-level cache, and A's slice and the sums in the second. */
+#include "cpu/fast.h"
+
+enum { BLOCK_ROWS = 128, BLOCK_COLUMNS = 384, SLICE = 256, MAX_RUNS = 16, TILES = BLOCK_ROWS / KERNEL_ROWS };
+
+typedef struct matrix_job {
+    const fast_program *f;
+    const packed_matrix *w;
+    const float *x0, *x1; /* f32, from element x0_base (x1_base) on */
+    uint64_t c0, c1, x0_base, x1_base;
+    const conv2d_params *conv; /* NULL: linear */
+    uint32_t taps;
+    uint64_t row0, rows, n;
+    uint32_t flags;
+    const cpu_operand *bias, *vec, *residual, *out;
+    uint64_t rows_per_sample, vec_stride, vec_offset, out_base;
+    uint32_t block_rows, block_panels;
+    uint64_t row_blocks, panel_blocks;
+} matrix_job;
+
+/* One worker's scratch. */
+typedef struct matrix_scratch {
+    float sums[BLOCK_ROWS * BLOCK_COLUMNS];
+    float panel[SLICE * KERNEL_MAX_COLUMNS]; /* a slice of a 16-bit panel, widened */
+    float zeros[SLICE];
+    float row[2 * BLOCK_COLUMNS];
+    const float *rows[TILES * MAX_RUNS * KERNEL_ROWS];
+    int64_t y[BLOCK_ROWS],
+        x[BLOCK_ROWS]; /* top left corner of each row's window, padding included; may be negative */
+    uint64_t sample[BLOCK_ROWS];
+} matrix_scratch;
+
+/* A place in the sequence of runs: tap-major, x0 before x1, then channels. */
+typedef struct run_cursor {
+    uint32_t tap;
+    bool second;
+    uint64_t channel;
+} run_cursor;
+
+/* -------------------------------------------------------------------------------------------- reading the
+ * input -- */
+
+static void locate_rows(const matrix_job *job, uint64_t first, uint32_t count, matrix_scratch *s) {
+    const conv2d_params *p = job->conv;
+    for (uint32_t i = 0; p && i < count; i++) {
+        uint64_t row = job->row0 + first + i, ox = row % p->ow, oy = row / p->ow % p->oh;
+        s->sample[i] = row / p->ow / p->oh;
+        s->y[i] = (int64_t)(oy * p->stride) - p->pad_top;
+        s->x[i] = (int64_t)(ox * p->stride) - p->pad_left;
+    }
+}
+
+/* Where coordinate `at` of an axis of `size` (enlarged) reads; negative: padding. */
+static int64_t wrap_coordinate(int64_t at, int64_t size, bool wrap) {
+    if (at >= 0 && at < size) return at;
+    if (!wrap) return -1;
+    at %= size;
+    return at < 0 ? at + size : at;
+}
+
+/* The source pixel that row `i` of the block reads at `tap`; negative: padding. */
+static int64_t source_pixel(const matrix_job *job, const matrix_scratch *s, uint64_t first, uint32_t i,
+                            uint32_t tap) {
+    const conv2d_params *p = job->conv;
+    if (!p) return (int64_t)(job->row0 + first + i);
+    int64_t scale = p->flags & CONV_UPSAMPLE2 ? 2 : 1;
+    int64_t y = wrap_coordinate(s->y[i] + tap / p->kw, p->h * scale, p->flags & CONV_WRAP_Y);
+    int64_t x = wrap_coordinate(s->x[i] + tap % p->kw, p->w * scale, p->flags & CONV_WRAP_X);
+    if (y < 0 || x < 0) return -1;
+    return ((int64_t)s->sample[i] * p->h + y / scale) * p->w + x / scale;
+}
+
+/* Fills s->rows[tile][run][KERNEL_ROWS] for one run. */
+static void point_rows(const matrix_job *job, uint64_t first, uint32_t count, const run_cursor *at,
+                       uint32_t run, uint32_t runs, matrix_scratch *s) {
+    const float *x = at->second ? job->x1 : job->x0;
+    uint64_t c = at->second ? job->c1 : job->c0, base = at->second ? job->x1_base : job->x0_base;
+    for (uint32_t i = 0; i < ceil_div(count, KERNEL_ROWS) * KERNEL_ROWS; i++) {
+        int64_t pixel = i < count ? source_pixel(job, s, first, i, at->tap) : -1;
+        const float *row = pixel < 0 ? s->zeros : x + ((uint64_t)pixel * c + at->channel - base);
+        s->rows[((size_t)(i / KERNEL_ROWS) * runs + run) * KERNEL_ROWS + i % KERNEL_ROWS] = row;
+    }
+}
+
+/* The next runs, at most SLICE long together: their places and lengths. Returns how many; 0 at the end. */
+static uint32_t next_slice(const matrix_job *job, run_cursor *at, run_cursor places[MAX_RUNS],
+                           uint32_t lengths[MAX_RUNS], uint32_t *total) {
+    uint32_t runs = 0;
+    *total = 0;
+    while (at->tap < job->taps && runs < MAX_RUNS && *total < SLICE) {
+        uint64_t c = at->second ? job->c1 : job->c0, left = c - at->channel, room = SLICE - *total;
+        /* a long run is cut into equal parts rather than full ones and a rest */
+        uint64_t parts = (left + SLICE - 1) / SLICE, length = (left + parts - 1) / parts;
+        if (length > room && runs > 0) break;
+        places[runs] = *at;
+        lengths[runs++] = (uint32_t)length;
+        *total += (uint32_t)length;
+        at->channel += length;
+        if (at->channel == c) {
+            at->channel = 0;
+            at->tap += at->second || job->c1 == 0;
+            at->second = !at->second && job->c1 > 0;
+        }
+    }
+    return runs;
+}
+
+/* ---------------------------------------------------------------------------------------------------
+ * epilogue -- */
+
+/* sums: `columns` values of row `row` from `column` on; for GEGLU followed by as many gates. */
+static void finish_row(const matrix_job *job, uint64_t row, uint64_t column, uint32_t columns, float *sums,
+                       float *gates, float *scratch) {
+    const cpu_kernels *k = job->f->kernels;
+    if (job->flags & EPILOGUE_BIAS) {
+        const float *bias = (const float *)job->bias->data + column;
+        k->add(sums, bias, columns);
+        if (gates) k->add(gates, bias + job->n, columns);
+    }
+    if (job->flags & EPILOGUE_VEC) {
+        uint64_t at = (job->row0 + row) / job->rows_per_sample * job->vec_stride + job->vec_offset + column;
+        k->load(job->vec->type, operand_at(job->vec, at), columns, scratch);
+        k->add(sums, scratch, columns);
+    }
+    if (job->flags & EPILOGUE_SILU) k->activate(UNARY_SILU, sums, columns);
+    if (job->flags & EPILOGUE_GELU) k->activate(UNARY_GELU, sums, columns);
+    if (job->flags & EPILOGUE_QUICK_GELU) k->activate(UNARY_QUICK_GELU, sums, columns);
+    if (gates) k->gate(sums, gates, columns);
+    uint64_t index = (job->row0 + row) * job->n + column - job->out_base;
+    if (job->flags & EPILOGUE_RESIDUAL) {
+        k->load(job->residual->type, operand_at(job->residual, index), columns, scratch);
+        k->add(sums, scratch, columns);
+    }
+    k->store(job->out->type, operand_at(job->out, index), sums, columns);
+}
+
+static void finish_block(const matrix_job *job, uint64_t first, uint32_t count, uint32_t panel0,
+                         uint32_t panels, matrix_scratch *s) {
+    uint32_t columns = job->f->kernels->columns, stride = panels * columns;
+    for (uint32_t i = 0; i < count; i++) {
+        float *sums = s->sums + (size_t)i * stride;
+        if (job->w->geglu) { /* panel by panel, as values and gates alternate */
+            for (uint32_t p = 0; p < panels; p += 2) {
+                uint64_t column = (uint64_t)(panel0 + p) / 2 * columns, left = job->n - column;
+                finish_row(job, first + i, column, left < columns ? (uint32_t)left : columns,
+                           sums + p * columns, sums + (p + 1) * columns, s->row);
+            }
+        } else {
+            uint64_t column = (uint64_t)panel0 * columns, left = job->n - column;
+            finish_row(job, first + i, column, left < stride ? (uint32_t)left : stride, sums, NULL, s->row);
+        }
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------- the
+ * product -- */
+
+static void multiply_block(const matrix_job *job, uint64_t first, uint32_t count, uint32_t panel0,
+                           uint32_t panels, matrix_scratch *s) {
+    const cpu_kernels *kernels = job->f->kernels;
+    const packed_matrix *w = job->w;
+    uint32_t columns = kernels->columns, stride = panels * columns, tiles = ceil_div(count, KERNEL_ROWS),
+             total, runs;
+    size_t size = dtype_size(w->type);
+    run_cursor at = {0}, places[MAX_RUNS];
+    uint32_t lengths[MAX_RUNS];
+    uint64_t k = 0;
+    locate_rows(job, first, count, s);
+    while ((runs = next_slice(job, &at, places, lengths, &total)) > 0) {
+        for (uint32_t run = 0; run < runs; run++)
+            point_rows(job, first, count, &places[run], run, runs, s);
+        for (uint32_t p = 0; p < panels; p++) {
+            const uint8_t *packed =
+                (const uint8_t *)w->data + ((uint64_t)(panel0 + p) * w->k + k) * columns * size;
+            const float *b = (const float *)(const void *)packed;
+            if (w->type != DTYPE_F32) {
+                kernels->load(w->type, packed, (size_t)total * columns, s->panel);
+                b = s->panel;
+            }
+            for (uint32_t tile = 0; tile < tiles; tile++)
+                kernels->multiply(runs, s->rows + (size_t)tile * runs * KERNEL_ROWS, lengths, b,
+                                  s->sums + (size_t)tile * KERNEL_ROWS * stride + p * columns, stride, k > 0);
+        }
+        k += total;
+    }
+}
+
+static void run_blocks(void *argument, uint64_t first, uint64_t last, uint32_t worker) {
+    const matrix_job *job = argument;
+    matrix_scratch *s = fast_private(job->f, worker);
+    for (uint32_t i = 0; i < SLICE; i++)
+        s->zeros[i] = 0;
+    for (uint64_t block = first; block < last; block++) { /* neighbours share their panels */
+        uint64_t row = block % job->row_blocks * job->block_rows, left = job->rows - row;
+        uint32_t panel = (uint32_t)(block / job->row_blocks) * job->block_panels,
+                 panels = job->w->panels - panel;
+        uint32_t count = left < job->block_rows ? (uint32_t)left : job->block_rows;
+        if (panels > job->block_panels) panels = job->block_panels;
+        multiply_block(job, row, count, panel, panels, s);
+        finish_block(job, row, count, panel, panels, s);
+    }
+}
+
+/* Blocks as large as scratch allows, but several for each worker. */
+static void choose_blocks(matrix_job *job) {
+    uint32_t step = job->w->geglu ? 2 : 1, wanted = 3 * job->f->workers;
+    job->block_rows = BLOCK_ROWS;
+    job->block_panels = BLOCK_COLUMNS / job->f->kernels->columns / step * step;
+    for (;;) {
+        job->row_blocks = (job->rows + job->block_rows - 1) / job->block_rows;
+        job->panel_blocks = ceil_div(job->w->panels, job->block_panels);
+        if (job->row_blocks * job->panel_blocks >= wanted || job->f->workers == 1) break;
+        if (job->block_panels > 4)
+            job->block_panels = job->block_panels / 2 / step * step;
+        else if (job->block_rows > 32)
+            job->block_rows /= 2;
+        else
+            break;
+    }
+    /* even out: 11 panels as 6 + 5, not 8 + 3 */
+    job->block_panels = ceil_div(ceil_div(job->w->panels, (uint32_t)job->panel_blocks), step) * step;
+    job->panel_blocks = ceil_div(job->w->panels, job->block_panels);
+}
+
+/* ------------------------------------------------------------------------------- inputs that are not yet in
+ * f32 -- */
+
+typedef struct widen_job {
+    const fast_program *f;
+    const cpu_operand *x;
+    uint64_t base; /* first element that is needed */
+    float *to;
+} widen_job;
+
+static void widen_range(void *argument, uint64_t first, uint64_t last, uint32_t worker) {
+    (void)worker;
+    const widen_job *job = argument;
+    job->f->kernels->load(job->x->type, operand_at(job->x, job->base + first), (size_t)(last - first),
+                          job->to + first);
+}
+
+/* The elements `region` of x as f32: in place, or in *scratch, which is moved on. *base becomes the first
+ * element there is. */
+static const float *widen(const fast_program *f, const cpu_call *call, const cpu_operand *x, op_region region,
+                          uint64_t *base, float **scratch) {
+    if (!x->data || x->type == DTYPE_F32) return x->data;
+    widen_job job = {f, x, region.first, *scratch};
+    thread_pool_for(call->pool, region.end - region.first, 4096, widen_range, &job);
+    *scratch += region.end - region.first;
+    *base += region.first;
+    return job.to;
+}
+
+static fast_scratch matrix_scratch_size(const fast_program *f, const cpu_call *call) {
+    (void)f;
+    op_region regions[OP_MAX_BINDINGS] = {{0, 0}};
+    fast_scratch need = {0, sizeof(matrix_scratch)};
+    if (call->operands[LINEAR_X0].type == DTYPE_F32 || !op_regions(call->op, call->params, regions))
+        return need;
+    for (int i = LINEAR_X0; i <= LINEAR_X1; i++)
+        need.shared += (regions[i].end - regions[i].first) * sizeof(float);
+    return need;
+}
+
+static void run_matrix(const cpu_call *call, matrix_job *job) {
+    op_region regions[OP_MAX_BINDINGS] = {{0, 0}};
+    const cpu_operand *o = call->operands;
+    if (!op_regions(call->op, call->params, regions))
+        return; /* executor_prepare has checked that they exist */
+    float *scratch = (float *)(void *)job->f->shared;
+    job->w = call->state;
+    job->bias = &o[LINEAR_BIAS];
+    job->vec = &o[LINEAR_VEC];
+    job->residual = &o[LINEAR_RESIDUAL];
+    job->out = &o[LINEAR_OUT];
+    job->x0 = widen(job->f, call, &o[LINEAR_X0], regions[LINEAR_X0], &job->x0_base, &scratch);
+    job->x1 = widen(job->f, call, &o[LINEAR_X1], regions[LINEAR_X1], &job->x1_base, &scratch);
+    choose_blocks(job);
+    thread_pool_for(call->pool, job->row_blocks * job->panel_blocks, 1, run_blocks, job);
+}
+
+_Static_assert(LINEAR_X0 == (int)CONV2D_X0 && LINEAR_X1 == (int)CONV2D_X1 &&
+                   LINEAR_BIAS == (int)CONV2D_BIAS && LINEAR_VEC == (int)CONV2D_VEC &&
+                   LINEAR_RESIDUAL == (int)CONV2D_RESIDUAL && LINEAR_OUT == (int)CONV2D_OUT,
+               "linear and conv2d share their binding numbers");
+
+/* ------------------------------------------------------------------------------------------------ the two
+ * ops -- */
+
+static mzt_status seal_linear(cpu_program *g, cpu_call *call, mzt_error *error) {
+    const linear_params *p = &call->params->linear;
+    packed_matrix *w;
+    TRY(fast_pack(g, &call->operands[LINEAR_WEIGHT], p->n, (uint64_t)p->k0 + p->k1, p->flags & EPILOGUE_GEGLU,
+                  &w, error));
+    call->state = w;
+    return MZT_OK;
+}
+
+static void run_linear(const fast_program *f, const cpu_call *call) {
+    const linear_params *p = &call->params->linear;
+    matrix_job job = {.f = f,
+                      .c0 = p->k0,
+                      .c1 = p->k1,
+                      .taps = 1,
+                      .rows = p->m,
+                      .n = p->n,
+                      .flags = p->flags,
+                      .rows_per_sample = p->rows_per_sample,
+                      .vec_stride = p->vec_stride,
+                      .vec_offset = p->vec_offset};
+    run_matrix(call, &job);
+}
+
+static mzt_status seal_conv2d(cpu_program *g, cpu_call *call, mzt_error *error) {
+    const conv2d_params *p = &call->params->conv2d;
+    uint64_t k = (uint64_t)p->kh * p->kw * ((uint64_t)p->c0 + p->c1);
+    packed_matrix *w;
+    TRY(fast_pack(g, &call->operands[CONV2D_WEIGHT], p->cout, k, false, &w, error));
+    call->state = w;
+    return MZT_OK;
+}
+
+static void run_conv2d(const fast_program *f, const cpu_call *call) {
+    const conv2d_params *p = &call->params->conv2d;
+    matrix_job job = {.f = f,
+                      .c0 = p->c0,
+                      .c1 = p->c1,
+                      .x0_base = p->x0_base,
+                      .x1_base = p->x1_base,
+                      .conv = p,
+                      .taps = p->kh * p->kw,
+                      .row0 = p->row0,
+                      .rows = p->rows,
+                      .n = p->cout,
+                      .flags = p->flags,
+                      .rows_per_sample = (uint64_t)p->oh * p->ow,
+                      .vec_stride = p->vec_stride,
+                      .vec_offset = p->vec_offset,
+                      .out_base = p->out_base};
+    run_matrix(call, &job);
+}
+
+const fast_op fast_linear = {seal_linear, matrix_scratch_size, run_linear};
+const fast_op fast_conv2d = {seal_conv2d, matrix_scratch_size, run_conv2d};

@@ -1,0 +1,52 @@
+/* The inner loops of the `cpu` executor, compiled once per instruction set from kernels_body.h and chosen at
+ * run time. All work on f32 that is already in cache; types are converted on the way in and out. */
+#ifndef CPU_KERNELS_H
+#define CPU_KERNELS_H
+
+#include <stdbool.h>
+
+#include "base/dtype.h"
+
+#define KERNEL_ROWS        4  /* rows of one register tile */
+#define KERNEL_MAX_COLUMNS 48 /* the widest register tile of any instruction set */
+
+typedef struct cpu_kernels {
+    const char *name;
+    uint32_t columns; /* of one register tile, and so of one packed panel */
+
+    /* c[KERNEL_ROWS][columns] (rows c_stride apart) = or += sum over runs r, k < lengths[r]: rows[r][i][k] *
+     * b[k of all runs][columns]. rows holds KERNEL_ROWS pointers a run. */
+    void (*multiply)(uint32_t runs, const float *const *rows, const uint32_t *lengths, const float *b,
+                     float *c, size_t c_stride, bool accumulate);
+
+    void (*load)(dtype type, const void *from, size_t count, float *to); /* any floating type to f32 */
+    void (*store)(dtype type, void *to, const float *from,
+                  size_t count); /* and back, rounded to nearest even */
+
+    void (*activate)(uint32_t kind, float *x, size_t count);     /* UNARY_*, in place */
+    void (*gate)(float *value, const float *gate, size_t count); /* value *= gelu(gate) */
+    void (*add)(float *x, const float *y, size_t count);         /* x += y */
+    void (*multiply_by)(float *x, const float *y, size_t count); /* x *= y */
+    void (*combine)(float *x, float scale, const float *y, float y_scale,
+                    size_t count);                                    /* x = scale*x + y_scale*y */
+    void (*affine)(float *x, float scale, float shift, size_t count); /* x = scale*x + shift */
+    void (*normalize)(float *x, const float *mean, const float *scale, const float *shift, size_t count);
+    /* sums[c] += x[c]; sums[c] += (x[c] - mean[c])^2 */
+    void (*add_squares)(float *sums, const float *x, const float *mean, size_t count);
+
+    float (*largest)(const float *x, size_t count);
+    double (*sum)(const float *x, size_t count);
+    double (*sum_squares)(const float *x, float mean, size_t count); /* of distances to mean */
+    float (*exp_sum)(float *x, float scale, float shift,
+                     size_t count); /* x = exp(scale*x - shift); their sum */
+} cpu_kernels;
+
+/* NULL where the compiler was not told to make them. */
+const cpu_kernels *kernels_generic(void);
+const cpu_kernels *kernels_avx2(void);
+const cpu_kernels *kernels_avx512(void);
+
+/* The widest that this processor has. */
+const cpu_kernels *kernels_choose(void);
+
+#endif

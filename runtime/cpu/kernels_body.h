@@ -1,0 +1,287 @@
+/* The inner loops themselves. Included by one file per instruction set, which defines KERNEL(name); see
+ * kernels.h. Written so that compilers vectorise them: no branches in loops, no order of summation but the
+ * one written. */
+#include <string.h>
+
+#include "base/vector.h"
+#include "cpu/kernels.h"
+#include "params.h"
+
+#if VECTOR_FLOATS == 4
+enum { TILE_VECTORS = 2 }; /* 8 of 16 registers hold sums */
+#else
+enum { TILE_VECTORS = 3 }; /* 12 of 16 or 32 registers */
+#endif
+enum { TILE_COLUMNS = TILE_VECTORS * VECTOR_FLOATS, LANES = 16 };
+
+static void KERNEL(multiply)(uint32_t runs, const float *const *rows, const uint32_t *lengths, const float *b,
+                             float *c, size_t c_stride, bool accumulate) {
+    vector sums[KERNEL_ROWS][TILE_VECTORS];
+    memset(sums, 0, sizeof sums);
+    if (accumulate) {
+        for (int i = 0; i < KERNEL_ROWS; i++)
+            for (int j = 0; j < TILE_VECTORS; j++)
+                sums[i][j] = vector_load(c + (size_t)i * c_stride + j * VECTOR_FLOATS);
+    }
+    for (uint32_t run = 0; run < runs; run++, rows += KERNEL_ROWS) {
+        const float *a0 = rows[0], *a1 = rows[1], *a2 = rows[2], *a3 = rows[3];
+        for (uint32_t k = 0; k < lengths[run]; k++, b += TILE_COLUMNS) {
+            const float a[KERNEL_ROWS] = {a0[k], a1[k], a2[k], a3[k]};
+            vector column[TILE_VECTORS];
+            for (int j = 0; j < TILE_VECTORS; j++)
+                column[j] = vector_load(b + j * VECTOR_FLOATS);
+            for (int i = 0; i < KERNEL_ROWS; i++)
+                for (int j = 0; j < TILE_VECTORS; j++)
+                    sums[i][j] = vector_multiply_add(a[i], column[j], sums[i][j]);
+        }
+    }
+    for (int i = 0; i < KERNEL_ROWS; i++)
+        for (int j = 0; j < TILE_VECTORS; j++)
+            vector_store(c + (size_t)i * c_stride + j * VECTOR_FLOATS, sums[i][j]);
+}
+
+/* ----------------------------------------------------------------------------------------------- conversions
+ * -- */
+
+static inline float float_of(uint32_t bits) {
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static inline uint32_t bits_of(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+/* As f32_from_f16: the exponent's offset is corrected by a multiplication, which also makes subnormal halves
+ * right. */
+static inline float widen_f16(uint16_t half) {
+    uint32_t magnitude = (uint32_t)(half & 0x7fffu) << 13, sign = (uint32_t)(half & 0x8000u) << 16;
+    uint32_t finite = bits_of(float_of(magnitude) * 0x1p112f), special = magnitude | 0x7f800000u;
+    return float_of(sign | (magnitude >= 0x0f800000u ? special : finite));
+}
+
+/* As f16_from_f32, all three cases computed and one taken. */
+static inline uint16_t narrow_f16(float value) {
+    uint32_t bits = bits_of(value), sign = bits >> 16 & 0x8000u, magnitude = bits & 0x7fffffffu;
+    uint32_t normal = (magnitude - 0x38000000u + 0xfffu + (magnitude >> 13 & 1)) >> 13;
+    uint32_t subnormal = bits_of(float_of(magnitude < 0x38800000u ? magnitude : 0) + 0.5f) - 0x3f000000u;
+    uint32_t half = magnitude < 0x38800000u ? subnormal : normal;
+    half = magnitude >= 0x477ff000u ? 0x7c00u : half;
+    half = magnitude > 0x7f800000u ? 0x7e00u : half;
+    return (uint16_t)(sign | half);
+}
+
+static inline uint16_t narrow_bf16(float value) {
+    uint32_t bits = bits_of(value), rounded = (bits + 0x7fffu + (bits >> 16 & 1)) >> 16,
+             nan = bits >> 16 | 0x40u;
+    return (uint16_t)((bits & 0x7fffffffu) > 0x7f800000u ? nan : rounded);
+}
+
+static void KERNEL(load)(dtype type, const void *from, size_t count, float *restrict to) {
+    if (type == DTYPE_F16) {
+        const uint16_t *halves = from;
+        for (size_t i = 0; i < count; i++)
+            to[i] = widen_f16(halves[i]);
+    } else if (type == DTYPE_BF16) {
+        const uint16_t *halves = from;
+        for (size_t i = 0; i < count; i++)
+            to[i] = float_of((uint32_t)halves[i] << 16);
+    } else {
+        memcpy(to, from, count * sizeof *to);
+    }
+}
+
+static void KERNEL(store)(dtype type, void *restrict to, const float *from, size_t count) {
+    if (type == DTYPE_F16) {
+        uint16_t *halves = to;
+        for (size_t i = 0; i < count; i++)
+            halves[i] = narrow_f16(from[i]);
+    } else if (type == DTYPE_BF16) {
+        uint16_t *halves = to;
+        for (size_t i = 0; i < count; i++)
+            halves[i] = narrow_bf16(from[i]);
+    } else {
+        memcpy(to, from, count * sizeof *from);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------- functions
+ * -- */
+
+/* exp by 2^n * e^r, |r| <= ln 2 / 2, and Taylor's polynomial of degree 7: relative error below 2e-7 for -87
+ * <= x <= 88, clamped beyond. NaN stays NaN. */
+static inline float exponential(float x) {
+    const float round = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer in the lowest bits */
+    x = x < -87.0f ? -87.0f : x;
+    x = x > 88.0f ? 88.0f : x;
+    float shifted = x * 1.44269504f + round, n = shifted - round;
+    float r = x - n * 0.693359375f;
+    r = r + n * 2.12194440e-4f;
+    float p = 1.0f / 5040;
+    p = p * r + 1.0f / 720;
+    p = p * r + 1.0f / 120;
+    p = p * r + 1.0f / 24;
+    p = p * r + 1.0f / 6;
+    p = p * r + 0.5f;
+    p = p * r + 1.0f;
+    p = p * r + 1.0f;
+    return p * float_of((bits_of(shifted) + 127u) << 23);
+}
+
+static inline float sigmoid(float x) {
+    return 1.0f / (1.0f + exponential(-x));
+}
+
+/* x * (1 + erf(x / sqrt 2)) / 2 through erfc(z) = t exp(-z^2 + P(t)), t = 2 / (2 + z), z >= 0, with the
+ * Chebyshev fit of Press et al., "Numerical Recipes", 6.2: relative error below 1.2e-7, so that the small
+ * values at large negative x are right too. */
+static inline float gelu(float x) {
+    float z = x * 0.70710678f;
+    z = z < 0 ? -z : z;
+    float t = 1.0f / (1.0f + 0.5f * z);
+    float p = 0.17087277f;
+    p = p * t - 0.82215223f;
+    p = p * t + 1.48851587f;
+    p = p * t - 1.13520398f;
+    p = p * t + 0.27886807f;
+    p = p * t - 0.18628806f;
+    p = p * t + 0.09678418f;
+    p = p * t + 0.37409196f;
+    p = p * t + 1.00002368f;
+    p = p * t - 1.26551223f;
+    float half_erfc = 0.5f * t * exponential(p - z * z);
+    return x < 0 ? x * half_erfc : x - x * half_erfc;
+}
+
+static void KERNEL(activate)(uint32_t kind, float *x, size_t count) {
+    if (kind == UNARY_SILU) {
+        for (size_t i = 0; i < count; i++)
+            x[i] = x[i] * sigmoid(x[i]);
+    } else if (kind == UNARY_GELU) {
+        for (size_t i = 0; i < count; i++)
+            x[i] = gelu(x[i]);
+    } else if (kind == UNARY_QUICK_GELU) {
+        for (size_t i = 0; i < count; i++)
+            x[i] = x[i] * sigmoid(1.702f * x[i]);
+    }
+}
+
+static void KERNEL(gate)(float *restrict value, const float *restrict gate, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        value[i] *= gelu(gate[i]);
+}
+
+static void KERNEL(add)(float *restrict x, const float *restrict y, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        x[i] += y[i];
+}
+
+static void KERNEL(multiply_by)(float *restrict x, const float *restrict y, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        x[i] *= y[i];
+}
+
+static void KERNEL(combine)(float *restrict x, float scale, const float *restrict y, float y_scale,
+                            size_t count) {
+    for (size_t i = 0; i < count; i++)
+        x[i] = scale * x[i] + y_scale * y[i];
+}
+
+static void KERNEL(affine)(float *x, float scale, float shift, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        x[i] = scale * x[i] + shift;
+}
+
+static void KERNEL(normalize)(float *restrict x, const float *restrict mean, const float *restrict scale,
+                              const float *restrict shift, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        x[i] = (x[i] - mean[i]) * scale[i] + shift[i];
+}
+
+static void KERNEL(add_squares)(float *restrict sums, const float *restrict x, const float *restrict mean,
+                                size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        float distance = x[i] - mean[i];
+        sums[i] += distance * distance;
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------ reductions
+ * -- */
+
+static float KERNEL(largest)(const float *x, size_t count) {
+    float lanes[LANES], result = x[0];
+    size_t i = 0;
+    for (int j = 0; j < LANES; j++)
+        lanes[j] = x[0];
+    for (; i + LANES <= count; i += LANES)
+        for (int j = 0; j < LANES; j++)
+            lanes[j] = x[i + (size_t)j] > lanes[j] ? x[i + (size_t)j] : lanes[j];
+    for (int j = 0; j < LANES; j++)
+        result = lanes[j] > result ? lanes[j] : result;
+    for (; i < count; i++)
+        result = x[i] > result ? x[i] : result;
+    return result;
+}
+
+/* Lanes are emptied into a double every so often, so that long rows lose nothing. */
+static double KERNEL(sum)(const float *x, size_t count) {
+    double result = 0;
+    for (size_t begin = 0; begin < count; begin += 1024) {
+        size_t end = count - begin < 1024 ? count : begin + 1024, i = begin;
+        float lanes[LANES] = {0};
+        for (; i + LANES <= end; i += LANES)
+            for (int j = 0; j < LANES; j++)
+                lanes[j] += x[i + (size_t)j];
+        for (int j = 0; j < LANES; j++)
+            result += (double)lanes[j];
+        for (; i < end; i++)
+            result += (double)x[i];
+    }
+    return result;
+}
+
+static double KERNEL(sum_squares)(const float *x, float mean, size_t count) {
+    double result = 0;
+    for (size_t begin = 0; begin < count; begin += 1024) {
+        size_t end = count - begin < 1024 ? count : begin + 1024, i = begin;
+        float lanes[LANES] = {0};
+        for (; i + LANES <= end; i += LANES)
+            for (int j = 0; j < LANES; j++)
+                lanes[j] += (x[i + (size_t)j] - mean) * (x[i + (size_t)j] - mean);
+        for (int j = 0; j < LANES; j++)
+            result += (double)lanes[j];
+        for (; i < end; i++)
+            result += (double)((x[i] - mean) * (x[i] - mean));
+    }
+    return result;
+}
+
+static float KERNEL(exp_sum)(float *x, float scale, float shift, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        x[i] = exponential(scale * x[i] - shift);
+    return (float)KERNEL(sum)(x, count);
+}
+
+static const cpu_kernels KERNEL(table) = {
+    .columns = TILE_COLUMNS,
+    .name = KERNEL_NAME,
+    .multiply = KERNEL(multiply),
+    .load = KERNEL(load),
+    .store = KERNEL(store),
+    .activate = KERNEL(activate),
+    .gate = KERNEL(gate),
+    .add = KERNEL(add),
+    .multiply_by = KERNEL(multiply_by),
+    .combine = KERNEL(combine),
+    .affine = KERNEL(affine),
+    .normalize = KERNEL(normalize),
+    .add_squares = KERNEL(add_squares),
+    .largest = KERNEL(largest),
+    .sum = KERNEL(sum),
+    .sum_squares = KERNEL(sum_squares),
+    .exp_sum = KERNEL(exp_sum),
+};
