@@ -19,10 +19,13 @@ layout(binding = 3) writeonly buffer Out { AV result[]; };
 #define QUADS (TILE_N / 4u)
 #define OWN (QUADS / LANES) // quads of each invocation
 #define QUERIES (LOCAL / LANES)
+// Keys between two updates of the running maximum.
+#ifndef BATCH
 #if LANES > 1
-#define BATCH KEYS // keys between two updates of the running maximum
+#define BATCH KEYS
 #else
 #define BATCH 8u
+#endif
 #endif
 #define LOWEST -1e30
 

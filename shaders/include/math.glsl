@@ -11,21 +11,21 @@ float silu(float x) {
     return x * sigmoid(x);
 }
 
-// erf to about 1e-7. Below 1: x P(x^2). Above: 1 - exp(-x^2) Q(t) with t = 1 / (1 + x/2). P and Q interpolate at Chebyshev
-// nodes, over x^2 in [0, 1] and t in [1/3.2, 1/1.5]; from 4.4 on erf is 1 in f32.
-float erf(float x) {
+// 1 + erf(x), good to about 1e-7 relative to its size also where it is tiny. With a = |x|, below 1: 1 + x P(x^2); above:
+// erfc(a) = exp(-x^2) Q(1 / (1 + a/2)) or 2 minus that. P and Q interpolate at Chebyshev nodes over a in [0, 1] and [1, 4.4].
+float one_plus_erf(float x) {
     float a = abs(x), y = x * x;
     float near = fma(fma(fma(fma(fma(fma(7.875874871e-5, y, -8.016864304e-4), y, 5.189087242e-3), y, -2.685421146e-2), y,
                              1.128359437e-1), y, -3.761262596e-1), y, 1.128379107);
     float t = 1.0 / (1.0 + 0.5 * a);
     float q = fma(fma(fma(fma(fma(fma(-6.221979719e-2, t, -3.083947487e-2), t, 3.704739511e-1), t, 1.234322713e-1), t,
                           3.226507604e-1), t, 2.752136587e-1), t, 4.784163320e-4);
-    float far = 1.0 - exp(-min(y, 80.0)) * q;
-    return a < 1.0 ? x * near : (x < 0.0 ? -far : far);
+    float tail = exp(-min(y, 80.0)) * q;
+    return a < 1.0 ? fma(x, near, 1.0) : (x < 0.0 ? tail : 2.0 - tail);
 }
 
 float gelu(float x) {
-    return 0.5 * x * (1.0 + erf(x * 0.70710678118));
+    return 0.5 * x * one_plus_erf(x * 0.70710678118);
 }
 
 float quick_gelu(float x) {
