@@ -76,6 +76,8 @@ mzt_status vulkan_device_create(vulkan_instance *instance, const vulkan_options 
     device->physical = *physical;
     device->options = *options;
     device->options.cache_directory = NULL;
+    if (!(options->timeout_seconds > 0))
+        device->options.timeout_seconds = physical->shader.is_cpu ? 1800 : 60;
     mzt_status status = create_handle(device, error);
     if (status < 0) goto fail;
     status = load_functions(device, error);

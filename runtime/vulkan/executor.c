@@ -95,14 +95,13 @@ static const executor_functions functions = {
     .memory = do_memory,
 };
 
-/* ------------------------------------------------------------------------------------------ opening and
- * listing -- */
+/* -- opening and listing -- */
 
 vulkan_options vulkan_options_default(void) {
     return (vulkan_options){
         .max_tier = VULKAN_TIER_MAX,
         .segment_seconds = 0.05,
-        .timeout_seconds = 60,
+
         .staging_bytes = (uint64_t)32 << 20,
     };
 }

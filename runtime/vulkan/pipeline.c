@@ -10,6 +10,10 @@ mzt_status vulkan_pipelines_create(vulkan_device *device, const char *cache_dire
     pipelines->by_variant = host_calloc(device->host, shader_variant_count, sizeof(VkPipeline));
     if (!pipelines->by_variant)
         return error_memory(error, "pipelines", shader_variant_count * sizeof(VkPipeline));
+    pipelines->warm = host_calloc(device->host, shader_variant_count, sizeof(bool));
+    if (!pipelines->warm) return error_memory(error, "pipelines", shader_variant_count * sizeof(bool));
+    for (uint32_t i = 0; i < shader_variant_count; i++)
+        pipelines->warm[i] = !device->physical.shader.is_cpu;
     return vulkan_cache_create(device, cache_directory, &pipelines->cache, error);
 }
 
@@ -29,6 +33,7 @@ void vulkan_pipelines_destroy(vulkan_pipelines *pipelines) {
     }
     vulkan_cache_destroy(device, &pipelines->cache);
     host_free(device->host, pipelines->by_variant);
+    host_free(device->host, pipelines->warm);
     memset(pipelines, 0, sizeof *pipelines);
 }
 

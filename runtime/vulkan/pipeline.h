@@ -11,6 +11,8 @@ typedef struct vulkan_pipelines {
         set_layouts[OP_COUNT];          /* op_info.binding_count storage buffers; made when first needed */
     VkPipelineLayout layouts[OP_COUNT]; /* that set, and op_info.param_size bytes of push constants */
     VkPipeline *by_variant;             /* [shader_variant_count]; made when first needed */
+    bool *warm; /* [shader_variant_count]: running it takes no longer than the next time. Software devices
+                 * translate a shader when it first runs, which can take seconds. */
 } vulkan_pipelines;
 
 /* Fills *pipelines in place; on failure it can be passed to vulkan_pipelines_destroy. */

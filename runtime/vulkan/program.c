@@ -53,6 +53,7 @@ static mzt_status create_calls(vulkan_executor *owner, vulkan_program *g, mzt_er
             error_prefix(error, "%s: ", error_text(node, sizeof node, plan_string(p, d->node)));
             return status;
         }
+        call->variant = (uint32_t)(variant - shader_variants);
         call->estimate = estimate(owner->device, d);
     }
     vulkan_cache_save(owner->device, &owner->pipelines.cache);

@@ -22,6 +22,7 @@ typedef struct vulkan_executor {
 /* How a dispatch is launched. */
 typedef struct vulkan_call {
     VkPipeline pipeline;
+    uint32_t variant; /* index in shader_variants */
     VkDescriptorSet set;
     uint32_t groups;
     double estimate; /* seconds, from FLOP and bytes */

@@ -236,9 +236,22 @@ fail: /* as before the call: it may be tried again */
     return status;
 }
 
+/* Whether all of the segment's pipelines had run before; from now on they have. */
+static bool all_warm(vulkan_recording *recording, const vulkan_segment *segment) {
+    bool *warm = vulkan_executor_of(recording->program)->pipelines.warm, all = true;
+    for (uint32_t i = 0; i < segment->launch_count; i++) {
+        uint32_t dispatch = recording->launches[segment->launch + i].dispatch;
+        uint32_t variant = recording->program->calls[dispatch].variant;
+        all = all && warm[variant];
+        warm[variant] = true;
+    }
+    return all;
+}
+
 void vulkan_recording_measured(vulkan_recording *recording, uint32_t index, double seconds) {
     vulkan_executor *owner = vulkan_executor_of(recording->program);
     vulkan_segment *segment = &recording->segments[index];
+    if (!all_warm(recording, segment)) return;
     double ratio = seconds / segment->expected, estimated = 0;
     segment->seconds = seconds;
     for (uint32_t i = 0; i < segment->launch_count; i++) {
@@ -259,6 +272,7 @@ void vulkan_recording_adapt(vulkan_recording *recording) {
     for (uint32_t i = 0; i < recording->segment_count; i++) {
         const vulkan_segment *segment = &recording->segments[i];
         bool divisible = segment->launch_count > 1 || recording->launches[segment->launch].groups > 1;
+        if (!(segment->seconds > 0)) return; /* not known yet */
         total += segment->seconds;
         if (divisible && segment->seconds > longest) longest = segment->seconds;
     }

@@ -22,7 +22,7 @@ typedef struct vulkan_segment {
     VkCommandBuffer commands;
     uint32_t launch, launch_count; /* its part of `launches` */
     double expected;               /* seconds */
-    double seconds;                /* when it last ran; 0: never */
+    double seconds;                /* when it last ran with warm pipelines; 0: never */
 } vulkan_segment;
 
 typedef struct vulkan_recording {

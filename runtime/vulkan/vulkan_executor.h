@@ -18,7 +18,8 @@ typedef struct vulkan_options {
     const char
         *cache_directory; /* of pipeline caches. NULL: the user's cache folder; "": none is read or written */
     double segment_seconds;  /* wanted device time of one submission */
-    double timeout_seconds;  /* a submission without an answer for so long counts as device loss */
+    double timeout_seconds;  /* a submission without an answer for so long counts as device loss;
+                              * 0: 60 on GPUs, 1800 on CPUs, which translate shaders meanwhile */
     uint32_t max_groups;     /* workgroups of one launch at most; 0: what the device allows */
     uint64_t memory_limit;   /* bytes all programs together may hold on the device; 0: what it has */
     uint64_t max_allocation; /* bytes of one allocation at most; 0: what the device allows */
