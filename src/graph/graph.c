@@ -227,6 +227,9 @@ static bool same_shape(shape4 a, shape4 b) {
 }
 
 tensor graph_stacked_param(graph *g, const char *name, dtype type, shape4 shape) {
+    if (graph_ok(g) && graph_elements(shape) == 0)
+        graph_fail(g, MZT_ERROR_INVALID, "%s: a parameter of shape {%u, %u, %u, %u} is empty or too large",
+                   name, shape.n, shape.h, shape.w, shape.c);
     tensor x = graph_new_tensor(g, GRAPH_PARAM, type, shape);
     if (!x) return TENSOR_NONE;
     g->tensors[x].name = host_strdup(g->host, name);

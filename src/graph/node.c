@@ -90,7 +90,8 @@ tensor graph_emit(graph *g, op o, const char *leaf, const tensor *bindings, cons
     node->name = unique_name(g, leaf);
     if (!node->name) return TENSOR_NONE;
     g->node_count++;
-    if (!node->bindings[info->output])
+    /* An impossible result stays missing: the checks then tell which parameter is to blame. */
+    if (!node->bindings[info->output] && graph_elements(shape))
         node->bindings[info->output] = graph_new_tensor(g, GRAPH_VALUE, type, shape);
     graph_check_node(g, node);
     return graph_ok(g) ? node->bindings[info->output] : TENSOR_NONE;
