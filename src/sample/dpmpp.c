@@ -3,21 +3,26 @@
  * One evaluation a step.
  *
  * With lambda = log(alpha / sigma), h = lambda' - lambda, and H = (1 + eta) h:
- *     x' = sigma'/sigma e^(-eta h) x + alpha' [ (1 - e^-H) D0 + phi2 D1 - phi3 D2 ] + sigma' sqrt(1 - e^(-2
- * eta h)) noise where D0 = d, D1 and D2 are divided differences of d in lambda times h and h^2/2, phi2 =
- * (e^-H - 1)/H + 1 and phi3 = phi2/H - 1/2. The "midpoint" form of order 2 takes (1 - e^-H)/2 for phi2. Slots
- * 1 and 2 hold the clean estimates of the steps before. */
+ *
+ *     x' = sigma'/sigma e^(-eta h) x + alpha' [(1 - e^-H) D0 + phi2 D1 - phi3 D2]
+ *          + sigma' sqrt(1 - e^(-2 eta h)) noise
+ *
+ * D0 = d; D1 and D2 are divided differences of d in lambda, times h and h^2; phi2 = (e^-H - 1)/H + 1 and
+ * phi3 = phi2/H - 1/2. The "midpoint" form of order 2 takes (1 - e^-H)/2 for phi2.
+ *
+ * Slots 1 and 2 hold the clean estimates of the steps before. */
 #include "sample/build.h"
 
 #include <math.h>
 
-/* The divided differences: first[0] for order 2, first[1] and second for order 3. h, before, earlier: the
- * step in lambda that is taken, the last one, and the one before that. */
+/* h (f(newer) - f(older)) / before: the change of d over the step `before`, scaled to the step `h`. `newer`
+ * is a slot, or -1 for the current estimate. */
 static form first_difference(double h, double before, int newer, int older) {
     form from = newer < 0 ? form_denoised() : form_slot(newer);
     return form_mix(h / before, from, -h / before, form_slot(older));
 }
 
+/* phi2 D1 - phi3 D2. h: the step in lambda that is taken, the last one, and the one before that; total: H. */
 static form correction(uint32_t order, solver_type solver, const double h[3], double total) {
     double decay = -expm1(-total), phi2 = 1 - decay / total, phi3 = phi2 / total - 0.5;
     form newest = first_difference(h[0], h[1], -1, 1);

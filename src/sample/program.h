@@ -1,18 +1,21 @@
 /* A sampler program: what a sampler does, as a table of linear algebra.
  *
  * Every call of the network is one row. The state is up to SAMPLER_SLOTS arrays of the latent's size, all
- * zero at the start but slot 0, the current latent. A row says
+ * zero at the start but slot 0, the current latent. A row says, for every slot i:
  *
- *     input   = sum_j in[j] slot_j                    what the network is given, with the row's timestep
- *     m       = network(input, timestep)              after guidance
- *     d       = sum_j p[j] slot_j + q m               the clean estimate, clamped to [-clip, clip] if clip >
- * 0 slot_i' = sum_j B[i][j] slot_j + c[i] d + g[i] m + n1[i] noise1 + n2[i] noise2            for every i
+ *     input   = sum_j in[j] slot_j                what the network is given, with the row's timestep
+ *     m       = network(input, timestep)          after guidance
+ *     d       = sum_j p[j] slot_j + q m           the clean estimate, clamped to +-clip if clip > 0
+ *     slot_i' = sum_j B[i][j] slot_j + c[i] d + g[i] m + n1[i] noise1 + n2[i] noise2
  *
  * where all slot' are made from the old slots. noise1 and noise2 are arrays of unit normals out of the
  * program's sequence of `noises` arrays; a row names them by index, so two rows may share one (correlated
- * increments of a Brownian path). The same table, in float32, is what the device reads:
- * [calls][SAMPLER_ROW_FLOATS], laid out as sampler_row.h says. Thread-safety: a program is immutable once
- * compiled. */
+ * increments of a Brownian path).
+ *
+ * The same table, in float32, is what the device reads: [calls][SAMPLER_ROW_FLOATS], laid out as
+ * sampler_row.h says.
+ *
+ * Thread-safety: a program is immutable once compiled. */
 #ifndef SAMPLE_PROGRAM_H
 #define SAMPLE_PROGRAM_H
 
