@@ -14,8 +14,7 @@ static vulkan_program *from_program(program *g) {
     return (vulkan_program *)(void *)g;
 }
 
-/* ---------------------------------------------------------------------------------------- the function table
- * -- */
+/* -- the function table -- */
 
 static void do_destroy(executor *e) {
     vulkan_executor *owner = from_executor(e);

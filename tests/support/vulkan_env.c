@@ -29,3 +29,8 @@ void vulkan_env_set(void) {
     setenv("VK_DRIVER_FILES", list, 1);
     setenv("VK_ICD_FILENAMES", list, 1); /* its older name, for loaders before 1.3.207 */
 }
+
+bool vulkan_env_required(void) {
+    const char *value = getenv("MZT_REQUIRE_DRIVERS");
+    return value && value[0] == '1';
+}
