@@ -8,7 +8,7 @@
  * slice of one packed panel stays in the first-level cache, and A's slice and the sums in the second. */
 #include "cpu/fast.h"
 
-enum { BLOCK_ROWS = 128, BLOCK_COLUMNS = 384, SLICE = 256, MAX_RUNS = 16, TILES = BLOCK_ROWS / KERNEL_ROWS };
+enum { BLOCK_ROWS = 128, BLOCK_COLUMNS = 384, SLICE = 320, MAX_RUNS = 16, TILES = BLOCK_ROWS / KERNEL_ROWS };
 
 typedef struct matrix_job {
     const fast_program *f;

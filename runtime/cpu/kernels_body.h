@@ -12,7 +12,10 @@ enum { TILE_VECTORS = 2 }; /* 8 of 16 registers hold sums */
 #else
 enum { TILE_VECTORS = 3 }; /* 12 of 16 or 32 registers */
 #endif
-enum { TILE_COLUMNS = TILE_VECTORS * VECTOR_FLOATS, LANES = 16 };
+enum {
+    TILE_COLUMNS = TILE_VECTORS * VECTOR_FLOATS,
+    LANES = 64 /* so many that no lane waits for its last sum */
+};
 
 static void KERNEL(multiply)(uint32_t runs, const float *const *rows, const uint32_t *lengths, const float *b,
                              float *c, size_t c_stride, bool accumulate) {
@@ -214,50 +217,46 @@ static void KERNEL(add_squares)(float *restrict sums, const float *restrict x, c
 
 static float KERNEL(largest)(const float *x, size_t count) {
     float lanes[LANES], result = x[0];
-    size_t i = 0;
     for (int j = 0; j < LANES; j++)
         lanes[j] = x[0];
-    for (; i + LANES <= count; i += LANES)
+    for (; count >= LANES; count -= LANES, x += LANES)
         for (int j = 0; j < LANES; j++)
-            lanes[j] = x[i + (size_t)j] > lanes[j] ? x[i + (size_t)j] : lanes[j];
+            lanes[j] = x[j] > lanes[j] ? x[j] : lanes[j];
+    for (size_t j = 0; j < count; j++)
+        lanes[j] = x[j] > lanes[j] ? x[j] : lanes[j];
     for (int j = 0; j < LANES; j++)
         result = lanes[j] > result ? lanes[j] : result;
-    for (; i < count; i++)
-        result = x[i] > result ? x[i] : result;
     return result;
 }
 
-/* Lanes are emptied into a double every so often, so that long rows lose nothing. */
-static double KERNEL(sum)(const float *x, size_t count) {
+static double KERNEL(join)(const float lanes[LANES]) {
+    float sums[LANES / 4];
     double result = 0;
-    for (size_t begin = 0; begin < count; begin += 1024) {
-        size_t end = count - begin < 1024 ? count : begin + 1024, i = begin;
-        float lanes[LANES] = {0};
-        for (; i + LANES <= end; i += LANES)
-            for (int j = 0; j < LANES; j++)
-                lanes[j] += x[i + (size_t)j];
-        for (int j = 0; j < LANES; j++)
-            result += (double)lanes[j];
-        for (; i < end; i++)
-            result += (double)x[i];
-    }
+    for (int j = 0; j < LANES / 4; j++)
+        sums[j] = (lanes[j] + lanes[j + LANES / 4]) + (lanes[j + LANES / 2] + lanes[j + 3 * LANES / 4]);
+    for (int j = 0; j < LANES / 4; j++)
+        result += (double)sums[j];
     return result;
+}
+
+static double KERNEL(sum)(const float *x, size_t count) {
+    float lanes[LANES] = {0};
+    for (; count >= LANES; count -= LANES, x += LANES)
+        for (int j = 0; j < LANES; j++)
+            lanes[j] += x[j];
+    for (size_t j = 0; j < count; j++)
+        lanes[j] += x[j];
+    return KERNEL(join)(lanes);
 }
 
 static double KERNEL(sum_squares)(const float *x, float mean, size_t count) {
-    double result = 0;
-    for (size_t begin = 0; begin < count; begin += 1024) {
-        size_t end = count - begin < 1024 ? count : begin + 1024, i = begin;
-        float lanes[LANES] = {0};
-        for (; i + LANES <= end; i += LANES)
-            for (int j = 0; j < LANES; j++)
-                lanes[j] += (x[i + (size_t)j] - mean) * (x[i + (size_t)j] - mean);
+    float lanes[LANES] = {0};
+    for (; count >= LANES; count -= LANES, x += LANES)
         for (int j = 0; j < LANES; j++)
-            result += (double)lanes[j];
-        for (; i < end; i++)
-            result += (double)((x[i] - mean) * (x[i] - mean));
-    }
-    return result;
+            lanes[j] += (x[j] - mean) * (x[j] - mean);
+    for (size_t j = 0; j < count; j++)
+        lanes[j] += (x[j] - mean) * (x[j] - mean);
+    return KERNEL(join)(lanes);
 }
 
 static float KERNEL(exp_sum)(float *x, float scale, float shift, size_t count) {
