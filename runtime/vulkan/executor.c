@@ -117,7 +117,7 @@ static mzt_status create_objects(vulkan_executor *owner, const vulkan_options *o
         VkResult result = device->vk.CreateFence(device->handle, &info, NULL, &owner->fences[i]);
         TRY(vulkan_device_check(device, result, "vkCreateFence", error));
     }
-    if (device->physical.timestamp_bits == 0) return MZT_OK;
+    if (device->physical.timestamp_bits == 0 || options->no_timestamps) return MZT_OK;
     VkQueryPoolCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO,
         .queryType = VK_QUERY_TYPE_TIMESTAMP,

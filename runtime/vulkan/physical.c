@@ -132,8 +132,9 @@ static void fill_limits(const query *q, const vulkan_options *options, uint32_t 
     const VkPhysicalDeviceLimits *from = &out->properties.limits;
     snprintf(limits->name, sizeof limits->name, "%s", out->properties.deviceName);
     snprintf(limits->spec, sizeof limits->spec, "vulkan:%u", index);
-    snprintf(limits->driver, sizeof limits->driver, "%.120s %.120s", q->properties12.driverName,
-             q->properties12.driverInfo);
+    const char *info = q->properties12.driverInfo;
+    snprintf(limits->driver, sizeof limits->driver, "%.120s%s%.120s", q->properties12.driverName,
+             info[0] ? " " : "", info);
     VkPhysicalDeviceType type = out->properties.deviceType;
     limits->is_gpu = type == VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU ||
                      type == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU ||
@@ -184,7 +185,6 @@ static mzt_status query_device(const vulkan_instance *instance, const vulkan_opt
     uint32_t quirks = vulkan_quirks(out->properties.vendorID, q.properties12.driverID, &why);
     if (why[0])
         host_log(instance->host, MZT_LOG_INFO, "%s: restricted (%s)", out->properties.deviceName, why);
-    if (quirks & QUIRK_NO_TIMESTAMPS) out->timestamp_bits = 0;
     out->portability_subset = has_extension(instance, handle, "VK_KHR_portability_subset");
     choose_tier(&q, options, quirks, out);
     fill_limits(&q, options, index, out);

@@ -13,7 +13,7 @@ typedef struct vulkan_physical {
     executor_limits limits;
     shader_device shader;
     uint32_t queue_family;
-    uint32_t timestamp_bits; /* 0: no timestamps that could be trusted */
+    uint32_t timestamp_bits; /* 0: no timestamps */
     bool portability_subset; /* the extension is listed and must then be enabled */
     bool required_size; /* a compute stage may require a subgroup size: shader.subgroup_size is then kept */
     bool size_control_in_core;

@@ -2,7 +2,6 @@
  * apart. */
 #include "vulkan/quirks.h"
 
-#define VENDOR_ANY   0u
 #define VENDOR_AMD   0x1002u
 #define VENDOR_INTEL 0x8086u
 
@@ -23,9 +22,6 @@ static const quirk quirks[] = {
     /* https://github.com/ggml-org/llama.cpp/issues/17106 and pull request 18814: f16 matrix products come out
        wrong. */
     {VENDOR_INTEL, VK_DRIVER_ID_INTEL_OPEN_SOURCE_MESA, QUIRK_NO_F16, "Mesa ANV: wrong f16 arithmetic"},
-    /* A compute dispatch does not wait for its turn in llvmpipe's queue of scenes, through which timestamps
-       go. */
-    {VENDOR_ANY, VK_DRIVER_ID_MESA_LLVMPIPE, QUIRK_NO_TIMESTAMPS, ""},
 };
 
 uint32_t vulkan_quirks(uint32_t vendor, VkDriverId driver, const char **why) {
@@ -33,9 +29,9 @@ uint32_t vulkan_quirks(uint32_t vendor, VkDriverId driver, const char **why) {
     *why = "";
     for (size_t i = 0; i < sizeof quirks / sizeof quirks[0]; i++) {
         const quirk *row = &quirks[i];
-        if (row->driver != driver || (row->vendor != VENDOR_ANY && row->vendor != vendor)) continue;
+        if (row->driver != driver || row->vendor != vendor) continue;
         bits |= row->bits;
-        if (row->why[0]) *why = row->why;
+        *why = row->why;
     }
     return bits;
 }

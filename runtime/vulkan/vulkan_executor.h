@@ -15,18 +15,19 @@
 typedef struct vulkan_options {
     bool validation;   /* Khronos validation layer with synchronization validation; NOT_FOUND without it */
     uint32_t max_tier; /* pretend that the device is of at most this tier */
-    const char
-        *cache_directory; /* of pipeline caches. NULL: the user's cache folder; "": none is read or written */
-    double segment_seconds;  /* wanted device time of one submission */
-    double timeout_seconds;  /* a submission without an answer for so long counts as device loss;
-                              * 0: 60 on GPUs, 1800 on CPUs, which translate shaders meanwhile */
+    /* Folder of pipeline caches. NULL: the user's cache folder; "": none is read or written. */
+    const char *cache_directory;
+    double segment_seconds; /* wanted device time of one submission */
+    /* A submission without an answer for so long counts as device loss; 0: 60 on GPUs, 1800 on CPUs, which
+     * translate shaders meanwhile. */
+    double timeout_seconds;
     uint32_t max_groups;     /* workgroups of one launch at most; 0: what the device allows */
     uint64_t memory_limit;   /* bytes all programs together may hold on the device; 0: what it has */
     uint64_t max_allocation; /* bytes of one allocation at most; 0: what the device allows */
     uint64_t staging_bytes;  /* size of the staging buffer, at least 2048 */
     bool force_staging;      /* copy through the staging buffer even where device memory can be mapped */
-    uint32_t lose_after; /* for tests: pretend that the device was lost at this submission (1: the first); 0:
-                            never */
+    bool no_timestamps;      /* measure dispatches by one submission each, as where there are none */
+    uint32_t lose_after;     /* for tests: the device is lost at this submission (1: the first); 0: never */
 } vulkan_options;
 
 vulkan_options vulkan_options_default(void);
