@@ -44,6 +44,7 @@ struct cpu_executor {
     executor base;
     const cpu_backend *backend;
     thread_pool *pool;
+    dtype native; /* matrices of this type are given to oneDNN; DTYPE_COUNT: none */
 };
 
 struct cpu_program {

@@ -183,6 +183,7 @@ mzt_status cpu_executor_create(const base_host *host, const cpu_backend *backend
     cpu->base.functions = &functions;
     cpu->base.host = host;
     cpu->backend = backend;
+    cpu->native = DTYPE_COUNT;
     mzt_status status = thread_pool_create(host, threads, &cpu->pool, error);
     if (status < 0) {
         cpu_destroy(&cpu->base);

@@ -30,8 +30,8 @@ static const fast_op *const ops[OP_COUNT] = {
 
 static mzt_status fast_run(cpu_program *g, cpu_call *call, mzt_error *error) {
     if (!ops[call->op]->run) return reference_run(g, call, error);
-    ops[call->op]->run(fast_program_of(g), call);
-    return MZT_OK;
+    if (ops[call->op]->run(fast_program_of(g), call)) return MZT_OK;
+    return error_set(error, MZT_ERROR_INTERNAL, "oneDNN failed to run a %s", op_get(call->op)->name);
 }
 
 static void fast_release(cpu_program *g) {
@@ -40,7 +40,12 @@ static void fast_release(cpu_program *g) {
     if (!f) return;
     for (uint32_t i = 0; i < f->matrix_count; i++)
         host_free(host, f->matrices[i].data);
+    for (uint32_t i = 0; i < f->matrix_kernel_count; i++)
+        for (int j = 0; j < 2; j++)
+            onednn_conv_destroy(f->matrix_kernels[i].native[j]);
+    onednn_destroy(f->native);
     host_free(host, f->matrices);
+    host_free(host, f->matrix_kernels);
     host_free(host, f->shared);
     host_free(host, f->private_);
     host_free(host, f);
@@ -74,9 +79,12 @@ static mzt_status fast_seal(cpu_program *g, mzt_error *error) {
     g->state = f;
     f->kernels = kernels_choose();
     f->workers = thread_pool_size(cpu_executor_of(g)->pool);
-    f->matrix_capacity = g->base.plan->dispatch_count;
-    f->matrices = host_calloc(host, f->matrix_capacity, sizeof *f->matrices);
-    mzt_status status = f->matrices ? MZT_OK : error_memory(error, "table of matrices", f->matrix_capacity);
+    f->matrices = host_calloc(host, g->base.plan->dispatch_count, sizeof *f->matrices);
+    f->matrix_kernels = host_calloc(host, g->base.plan->dispatch_count, sizeof *f->matrix_kernels);
+    mzt_status status = MZT_OK;
+    if (!f->matrices || !f->matrix_kernels)
+        status = error_memory(error, "table of matrices", g->base.plan->dispatch_count);
+    if (cpu_executor_of(g)->native != DTYPE_COUNT) f->native = onednn_create(host, f->workers);
     for (uint32_t i = 0; status >= 0 && i < g->base.plan->dispatch_count; i++)
         if (ops[g->calls[i].op]->seal) status = ops[g->calls[i].op]->seal(g, &g->calls[i], error);
     if (status >= 0) status = allocate_scratch(g, error);
@@ -89,10 +97,18 @@ static uint64_t fast_memory(const cpu_program *g) {
     return f ? f->packed_bytes + f->shared_bytes + f->private_bytes * f->workers : 0;
 }
 
-mzt_status cpu_create(const base_host *host, uint32_t threads, executor **out, mzt_error *error) {
+mzt_status cpu_create_native(const base_host *host, uint32_t threads, dtype native, executor **out,
+                             mzt_error *error) {
     static const cpu_backend backend = {
         .run = fast_run, .seal = fast_seal, .release = fast_release, .memory = fast_memory};
     char name[64];
-    snprintf(name, sizeof name, "CPU%s%s", *kernels_choose()->name ? ", " : "", kernels_choose()->name);
-    return cpu_executor_create(host, &backend, threads, name, "cpu", out, error);
+    snprintf(name, sizeof name, "CPU%s%s%s", *kernels_choose()->name ? ", " : "", kernels_choose()->name,
+             native != DTYPE_COUNT ? ", oneDNN" : "");
+    TRY(cpu_executor_create(host, &backend, threads, name, "cpu", out, error));
+    ((cpu_executor *)(void *)*out)->native = native;
+    return MZT_OK;
+}
+
+mzt_status cpu_create(const base_host *host, uint32_t threads, executor **out, mzt_error *error) {
+    return cpu_create_native(host, threads, onednn_has_bf16() ? DTYPE_BF16 : DTYPE_COUNT, out, error);
 }

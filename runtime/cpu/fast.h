@@ -8,6 +8,7 @@
 
 #include "cpu/cpu.h"
 #include "cpu/kernels.h"
+#include "cpu/onednn.h"
 
 /* A weight matrix [rows][k] as panels [panel][k][columns] in its own element type; rows beyond the last are
  * zero. With GEGLU panels alternate: value rows, then the gate rows that belong to them. */
@@ -20,11 +21,21 @@ typedef struct packed_matrix {
     void *data;
 } packed_matrix;
 
+/* How a linear layer or convolution is computed: by our own kernels (`packed`), or as one or, for
+ * concatenated inputs, two oneDNN convolutions into f32 sums. */
+typedef struct matrix_kernel {
+    packed_matrix *packed;
+    onednn_conv *native[2];
+} matrix_kernel;
+
 typedef struct fast_program {
     const cpu_kernels *kernels;
     uint32_t workers;
     packed_matrix *matrices;
-    uint32_t matrix_count, matrix_capacity;
+    uint32_t matrix_count;
+    matrix_kernel *matrix_kernels; /* [dispatch_count], used ones first; so is `matrices` */
+    uint32_t matrix_kernel_count;
+    onednn *native; /* NULL: not used */
     uint64_t packed_bytes;
     uint8_t *shared;   /* scratch of the whole dispatch */
     uint8_t *private_; /* [workers][private_bytes] */
@@ -39,7 +50,8 @@ typedef struct fast_scratch {
 typedef struct fast_op {
     mzt_status (*seal)(cpu_program *g, cpu_call *call, mzt_error *error); /* may be NULL */
     fast_scratch (*scratch)(const fast_program *f, const cpu_call *call); /* may be NULL: none */
-    void (*run)(const fast_program *f, const cpu_call *call);             /* NULL: as cpu-reference */
+    /* NULL: as cpu-reference. False: oneDNN failed. */
+    bool (*run)(const fast_program *f, const cpu_call *call);
 } fast_op;
 
 extern const fast_op fast_linear, fast_conv2d;                                /* fast_matrix.c */
@@ -59,6 +71,11 @@ static inline void *fast_private(const fast_program *f, uint32_t worker) {
 static inline void *operand_at(const cpu_operand *x, uint64_t index) {
     return (uint8_t *)x->data + index * dtype_size(x->type);
 }
+
+/* As cpu_create, but oneDNN computes matrices of type `native` whatever the processor is; DTYPE_COUNT: none.
+ * For tests. */
+mzt_status cpu_create_native(const base_host *host, uint32_t threads, dtype native, executor **out,
+                             mzt_error *error);
 
 /* The packed form of [rows][k] at `weight`, made on first use (pack.c). */
 mzt_status fast_pack(cpu_program *g, const cpu_operand *weight, uint64_t n, uint64_t k, bool geglu,

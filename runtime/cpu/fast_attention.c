@@ -199,11 +199,12 @@ static void run_tiles(void *argument, uint64_t first, uint64_t last, uint32_t wo
     }
 }
 
-static void run_attention(const fast_program *f, const cpu_call *call) {
+static bool run_attention(const fast_program *f, const cpu_call *call) {
     attention_job job = make_job(f, call);
     uint64_t heads = (uint64_t)job.p->batch * job.p->heads;
     thread_pool_for(call->pool, heads * job.key_panels, 4, pack_keys, &job);
     thread_pool_for(call->pool, heads * job.tiles, 1, run_tiles, &job);
+    return true;
 }
 
 const fast_op fast_attention = {NULL, scratch_size, run_attention};

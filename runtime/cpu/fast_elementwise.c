@@ -25,9 +25,10 @@ static void unary_range(void *argument, uint64_t first, uint64_t last, uint32_t 
     }
 }
 
-static void run_unary(const fast_program *f, const cpu_call *call) {
+static bool run_unary(const fast_program *f, const cpu_call *call) {
     elementwise_job job = {f, call};
     thread_pool_for(call->pool, call->params->unary.count, 8 * STRETCH, unary_range, &job);
+    return true;
 }
 
 static void binary_range(void *argument, uint64_t first, uint64_t last, uint32_t worker) {
@@ -52,9 +53,10 @@ static void binary_range(void *argument, uint64_t first, uint64_t last, uint32_t
     }
 }
 
-static void run_binary(const fast_program *f, const cpu_call *call) {
+static bool run_binary(const fast_program *f, const cpu_call *call) {
     elementwise_job job = {f, call};
     thread_pool_for(call->pool, call->params->binary.count, 8 * STRETCH, binary_range, &job);
+    return true;
 }
 
 /* Items are rows. */
@@ -76,9 +78,10 @@ static void geglu_range(void *argument, uint64_t first, uint64_t last, uint32_t 
     }
 }
 
-static void run_geglu(const fast_program *f, const cpu_call *call) {
+static bool run_geglu(const fast_program *f, const cpu_call *call) {
     elementwise_job job = {f, call};
     thread_pool_for(call->pool, call->params->geglu.rows, 16, geglu_range, &job);
+    return true;
 }
 
 const fast_op fast_unary = {NULL, NULL, run_unary};

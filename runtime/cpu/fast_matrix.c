@@ -262,28 +262,99 @@ static fast_scratch matrix_scratch_size(const fast_program *f, const cpu_call *c
     (void)f;
     op_region regions[OP_MAX_BINDINGS] = {{0, 0}};
     fast_scratch need = {0, sizeof(matrix_scratch)};
-    if (call->operands[LINEAR_X0].type == DTYPE_F32 || !op_regions(call->op, call->params, regions))
-        return need;
-    for (int i = LINEAR_X0; i <= LINEAR_X1; i++)
-        need.shared += (regions[i].end - regions[i].first) * sizeof(float);
+    const matrix_kernel *kernel = call->state;
+    if (!op_regions(call->op, call->params, regions))
+        return need;         /* executor_prepare has checked that they exist */
+    if (kernel->native[0]) { /* sums of the whole output */
+        bool geglu = call->op == OP_LINEAR && (call->params->linear.flags & EPILOGUE_GEGLU);
+        need.shared = (regions[LINEAR_OUT].end - regions[LINEAR_OUT].first) * (geglu ? 2 : 1) * sizeof(float);
+    } else if (call->operands[LINEAR_X0].type != DTYPE_F32) {
+        for (int x = LINEAR_X0; x <= LINEAR_X1; x++)
+            need.shared += (regions[x].end - regions[x].first) * sizeof(float);
+    }
     return need;
 }
 
-static void run_matrix(const cpu_call *call, matrix_job *job) {
+/* -------------------------------------------------------------------------------------------- by way of
+ * oneDNN -- */
+
+/* Items are rows, whose sums (and gates) stand in shared scratch. */
+static void finish_rows(void *argument, uint64_t first, uint64_t last, uint32_t worker) {
+    const matrix_job *job = argument;
+    matrix_scratch *s = fast_private(job->f, worker);
+    bool geglu = job->flags & EPILOGUE_GEGLU;
+    for (uint64_t row = first; row < last; row++) {
+        float *sums = (float *)(void *)job->f->shared + row * job->n * (geglu ? 2 : 1);
+        for (uint64_t column = 0; column < job->n; column += BLOCK_COLUMNS) {
+            uint64_t left = job->n - column;
+            finish_row(job, row, column, left < BLOCK_COLUMNS ? (uint32_t)left : BLOCK_COLUMNS, sums + column,
+                       geglu ? sums + job->n + column : NULL, s->row);
+        }
+    }
+}
+
+static bool run_native(const cpu_call *call, matrix_job *job, const matrix_kernel *kernel) {
+    float *sums = (float *)(void *)job->f->shared;
+    for (int x = LINEAR_X0; x <= LINEAR_X1; x++)
+        if (kernel->native[x] && !onednn_conv_run(kernel->native[x], call->operands[x].data, sums))
+            return false;
+    thread_pool_for(call->pool, job->rows, 16, finish_rows, job);
+    return true;
+}
+
+/* Fills kernel->native for a convolution of `shape` (of which the source's channels, c, are c0 + c1), if
+ * oneDNN can. */
+static void seal_native(cpu_program *g, const cpu_call *call, onednn_shape shape, uint32_t c0, uint32_t c1,
+                        matrix_kernel *kernel) {
+    const fast_program *f = fast_program_of(g);
+    const cpu_operand *o = call->operands;
+    uint32_t counts[2] = {c0, c1};
+    shape.type = cpu_executor_of(g)->native;
+    if (!f->native || o[LINEAR_X0].type != shape.type || o[LINEAR_WEIGHT].type != shape.type) return;
+    shape.weight_stride = c0 + c1;
+    for (int x = 0; x < 2 && counts[x] > 0; x++) {
+        shape.c = counts[x];
+        shape.weight_offset = x == 0 ? 0 : c0;
+        shape.accumulate = x == 1;
+        kernel->native[x] = onednn_conv_create(f->native, &shape, o[LINEAR_WEIGHT].data);
+        if (!kernel->native[x]) {
+            onednn_conv_destroy(kernel->native[0]);
+            kernel->native[0] = NULL;
+            return;
+        }
+    }
+}
+
+/* Weights in whichever form this matrix will be computed from. */
+static mzt_status seal_matrix(cpu_program *g, cpu_call *call, const onednn_shape *shape, uint32_t c0,
+                              uint32_t c1, uint64_t n, uint64_t k, bool geglu, mzt_error *error) {
+    fast_program *f = fast_program_of(g);
+    matrix_kernel *kernel = &f->matrix_kernels[f->matrix_kernel_count++];
+    call->state = kernel;
+    if (shape) seal_native(g, call, *shape, c0, c1, kernel);
+    for (int x = 0; x < 2; x++)
+        if (kernel->native[x]) f->packed_bytes += onednn_conv_bytes(kernel->native[x]);
+    if (kernel->native[0]) return MZT_OK;
+    return fast_pack(g, &call->operands[LINEAR_WEIGHT], n, k, geglu, &kernel->packed, error);
+}
+
+static bool run_matrix(const cpu_call *call, matrix_job *job) {
     op_region regions[OP_MAX_BINDINGS] = {{0, 0}};
     const cpu_operand *o = call->operands;
-    if (!op_regions(call->op, call->params, regions))
-        return; /* executor_prepare has checked that they exist */
+    const matrix_kernel *kernel = call->state;
+    if (!op_regions(call->op, call->params, regions)) return false;
     float *scratch = (float *)(void *)job->f->shared;
-    job->w = call->state;
+    job->w = kernel->packed;
     job->bias = &o[LINEAR_BIAS];
     job->vec = &o[LINEAR_VEC];
     job->residual = &o[LINEAR_RESIDUAL];
     job->out = &o[LINEAR_OUT];
+    if (kernel->native[0]) return run_native(call, job, kernel);
     job->x0 = widen(job->f, call, &o[LINEAR_X0], regions[LINEAR_X0], &job->x0_base, &scratch);
     job->x1 = widen(job->f, call, &o[LINEAR_X1], regions[LINEAR_X1], &job->x1_base, &scratch);
     choose_blocks(job);
     thread_pool_for(call->pool, job->row_blocks * job->panel_blocks, 1, run_blocks, job);
+    return true;
 }
 
 _Static_assert(LINEAR_X0 == (int)CONV2D_X0 && LINEAR_X1 == (int)CONV2D_X1 &&
@@ -296,14 +367,20 @@ _Static_assert(LINEAR_X0 == (int)CONV2D_X0 && LINEAR_X1 == (int)CONV2D_X1 &&
 
 static mzt_status seal_linear(cpu_program *g, cpu_call *call, mzt_error *error) {
     const linear_params *p = &call->params->linear;
-    packed_matrix *w;
-    TRY(fast_pack(g, &call->operands[LINEAR_WEIGHT], p->n, (uint64_t)p->k0 + p->k1, p->flags & EPILOGUE_GEGLU,
-                  &w, error));
-    call->state = w;
-    return MZT_OK;
+    bool geglu = p->flags & EPILOGUE_GEGLU;
+    onednn_shape shape = {.n = 1,
+                          .h = 1,
+                          .w = p->m,
+                          .cout = geglu ? 2 * p->n : p->n,
+                          .kh = 1,
+                          .kw = 1,
+                          .stride = 1,
+                          .oh = 1,
+                          .ow = p->m};
+    return seal_matrix(g, call, &shape, p->k0, p->k1, p->n, (uint64_t)p->k0 + p->k1, geglu, error);
 }
 
-static void run_linear(const fast_program *f, const cpu_call *call) {
+static bool run_linear(const fast_program *f, const cpu_call *call) {
     const linear_params *p = &call->params->linear;
     matrix_job job = {.f = f,
                       .c0 = p->k0,
@@ -315,19 +392,30 @@ static void run_linear(const fast_program *f, const cpu_call *call) {
                       .rows_per_sample = p->rows_per_sample,
                       .vec_stride = p->vec_stride,
                       .vec_offset = p->vec_offset};
-    run_matrix(call, &job);
+    return run_matrix(call, &job);
 }
 
 static mzt_status seal_conv2d(cpu_program *g, cpu_call *call, mzt_error *error) {
     const conv2d_params *p = &call->params->conv2d;
     uint64_t k = (uint64_t)p->kh * p->kw * ((uint64_t)p->c0 + p->c1);
-    packed_matrix *w;
-    TRY(fast_pack(g, &call->operands[CONV2D_WEIGHT], p->cout, k, false, &w, error));
-    call->state = w;
-    return MZT_OK;
+    onednn_shape shape = {.n = p->n,
+                          .h = p->h,
+                          .w = p->w,
+                          .cout = p->cout,
+                          .kh = p->kh,
+                          .kw = p->kw,
+                          .stride = p->stride,
+                          .pad_top = p->pad_top,
+                          .pad_left = p->pad_left,
+                          .oh = p->oh,
+                          .ow = p->ow};
+    bool plain = !(p->flags & (CONV_UPSAMPLE2 | CONV_WRAP_X | CONV_WRAP_Y)) && p->x0_base == 0 &&
+                 p->x1_base == 0 && p->out_base == 0 && p->row0 == 0 &&
+                 p->rows == (uint64_t)p->n * p->oh * p->ow;
+    return seal_matrix(g, call, plain ? &shape : NULL, p->c0, p->c1, p->cout, k, false, error);
 }
 
-static void run_conv2d(const fast_program *f, const cpu_call *call) {
+static bool run_conv2d(const fast_program *f, const cpu_call *call) {
     const conv2d_params *p = &call->params->conv2d;
     matrix_job job = {.f = f,
                       .c0 = p->c0,
@@ -344,7 +432,7 @@ static void run_conv2d(const fast_program *f, const cpu_call *call) {
                       .vec_stride = p->vec_stride,
                       .vec_offset = p->vec_offset,
                       .out_base = p->out_base};
-    run_matrix(call, &job);
+    return run_matrix(call, &job);
 }
 
 const fast_op fast_linear = {seal_linear, matrix_scratch_size, run_linear};

@@ -69,9 +69,10 @@ static fast_scratch stats_scratch(const fast_program *f, const cpu_call *call) {
     return (fast_scratch){0, 3 * ((uint64_t)p->c0 + p->c1) * sizeof(float)};
 }
 
-static void run_stats(const fast_program *f, const cpu_call *call) {
+static bool run_stats(const fast_program *f, const cpu_call *call) {
     norm_job job = {f, call};
     thread_pool_for(call->pool, call->params->group_norm_stats.chunk_count, 1, measure_chunks, &job);
+    return true;
 }
 
 /* Joins the chunks of every group (as cpu-reference does, by Chan's formula) into [samples][3][channels]:
@@ -130,7 +131,7 @@ static fast_scratch group_norm_scratch(const fast_program *f, const cpu_call *ca
     return (fast_scratch){3 * channels * p->n * sizeof(float), channels * sizeof(float)};
 }
 
-static void run_group_norm(const fast_program *f, const cpu_call *call) {
+static bool run_group_norm(const fast_program *f, const cpu_call *call) {
     const group_norm_params *p = &call->params->group_norm;
     norm_job job = {f, call};
     uint64_t channels = (uint64_t)p->c0 + p->c1, sample0 = p->row0 / p->hw,
@@ -138,6 +139,7 @@ static void run_group_norm(const fast_program *f, const cpu_call *call) {
     for (uint64_t sample = sample0; sample <= sample1; sample++)
         join_chunks(call, sample, (float *)(void *)f->shared + (sample - sample0) * 3 * channels);
     thread_pool_for(call->pool, p->rows, 16, apply_group_norm, &job);
+    return true;
 }
 
 /* Items are rows. Scratch: [c]. */
@@ -164,9 +166,10 @@ static fast_scratch layer_norm_scratch(const fast_program *f, const cpu_call *ca
     return (fast_scratch){0, (uint64_t)call->params->layer_norm.c * sizeof(float)};
 }
 
-static void run_layer_norm(const fast_program *f, const cpu_call *call) {
+static bool run_layer_norm(const fast_program *f, const cpu_call *call) {
     norm_job job = {f, call};
     thread_pool_for(call->pool, call->params->layer_norm.rows, 16, apply_layer_norm, &job);
+    return true;
 }
 
 const fast_op fast_group_norm_stats = {NULL, stats_scratch, run_stats};

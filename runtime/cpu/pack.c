@@ -44,8 +44,6 @@ mzt_status fast_pack(cpu_program *g, const cpu_operand *weight, uint64_t n, uint
             return MZT_OK;
         }
     }
-    if (f->matrix_count == f->matrix_capacity)
-        return error_set(error, MZT_ERROR_INTERNAL, "more matrices than dispatches");
     uint32_t columns = f->kernels->columns,
              panels = (uint32_t)((n + columns - 1) / columns) * (geglu ? 2 : 1);
     packed_matrix m = {
