@@ -36,6 +36,8 @@ typedef struct cpu_backend {
     mzt_status (*seal)(cpu_program *g, mzt_error *error);
     /* Frees what seal made, also when seal failed half way. */
     void (*release)(cpu_program *g);
+    /* Copies bytes of a weight buffer whose plain copy seal has given up (g->buffers[buffer] is NULL). */
+    void (*read_weight)(const cpu_program *g, uint32_t buffer, uint64_t offset, void *data, uint64_t size);
     /* Bytes that seal allocated. */
     uint64_t (*memory)(const cpu_program *g);
 } cpu_backend;
@@ -49,13 +51,13 @@ struct cpu_executor {
 
 struct cpu_program {
     program base;
-    void *arena_block; /* as allocated */
-    uint8_t *arena;    /* the same, aligned to PLAN_ALIGNMENT */
-    void **weights;    /* [buffer_count] as allocated; NULL for buffers in the arena */
-    uint8_t **buffers; /* [buffer_count] aligned address of each buffer */
-    cpu_call *calls;   /* [dispatch_count] */
-    bool sealed;
-    void *state; /* the backend's own */
+    void *arena_block;   /* as allocated */
+    uint8_t *arena;      /* the same, aligned to PLAN_ALIGNMENT */
+    void **weights;      /* [buffer_count] as allocated; NULL for buffers in the arena */
+    uint8_t **buffers;   /* [buffer_count] aligned address of each buffer */
+    cpu_call *calls;     /* [dispatch_count] */
+    bool sealed, broken; /* broken: sealing failed, weights may be gone */
+    void *state;         /* the backend's own */
 };
 
 /* Makes an executor around a backend; `threads` 0: one per processor. `name` and `spec` fill the limits. */

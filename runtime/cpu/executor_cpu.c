@@ -94,7 +94,7 @@ static mzt_status cpu_prepare(executor *e, const plan *p, program **out, mzt_err
 static mzt_status cpu_write(program *base, uint32_t buffer, uint64_t offset, const void *data, uint64_t size,
                             mzt_error *error) {
     cpu_program *g = cpu_program_of(base);
-    if (g->sealed && base->plan->buffers[buffer].kind == PLAN_WEIGHT)
+    if ((g->sealed || g->broken) && base->plan->buffers[buffer].kind == PLAN_WEIGHT)
         return error_set(error, MZT_ERROR_INVALID, "weight \"%s\" written after the program was sealed",
                          plan_string(base->plan, base->plan->buffers[buffer].name));
     if (size) memcpy(g->buffers[buffer] + offset, data, (size_t)size);
@@ -103,8 +103,12 @@ static mzt_status cpu_write(program *base, uint32_t buffer, uint64_t offset, con
 
 static mzt_status cpu_read(program *base, uint32_t buffer, uint64_t offset, void *data, uint64_t size,
                            mzt_error *error) {
-    (void)error;
-    if (size) memcpy(data, cpu_program_of(base)->buffers[buffer] + offset, (size_t)size);
+    cpu_program *g = cpu_program_of(base);
+    if (g->broken) return error_set(error, MZT_ERROR_INVALID, "program read after sealing it had failed");
+    if (!g->buffers[buffer])
+        cpu_executor_of(g)->backend->read_weight(g, buffer, offset, data, size);
+    else if (size)
+        memcpy(data, g->buffers[buffer] + offset, (size_t)size);
     return MZT_OK;
 }
 
@@ -112,9 +116,11 @@ static mzt_status cpu_seal(program *base, mzt_error *error) {
     cpu_program *g = cpu_program_of(base);
     const cpu_backend *backend = cpu_executor_of(g)->backend;
     if (g->sealed) return MZT_OK;
-    if (backend->seal) TRY(backend->seal(g, error));
-    g->sealed = true;
-    return MZT_OK;
+    if (g->broken) return error_set(error, MZT_ERROR_INVALID, "program sealed again after a failure");
+    mzt_status status = backend->seal ? backend->seal(g, error) : MZT_OK;
+    g->sealed = status >= 0;
+    g->broken = status < 0;
+    return status;
 }
 
 static mzt_status run_once(cpu_program *g, uint32_t first, uint32_t count, uint32_t repetition,

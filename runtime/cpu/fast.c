@@ -99,8 +99,11 @@ static uint64_t fast_memory(const cpu_program *g) {
 
 mzt_status cpu_create_native(const base_host *host, uint32_t threads, dtype native, executor **out,
                              mzt_error *error) {
-    static const cpu_backend backend = {
-        .run = fast_run, .seal = fast_seal, .release = fast_release, .memory = fast_memory};
+    static const cpu_backend backend = {.run = fast_run,
+                                        .seal = fast_seal,
+                                        .release = fast_release,
+                                        .read_weight = fast_unpack,
+                                        .memory = fast_memory};
     char name[64];
     snprintf(name, sizeof name, "CPU%s%s%s", *kernels_choose()->name ? ", " : "", kernels_choose()->name,
              native != DTYPE_COUNT ? ", oneDNN" : "");

@@ -13,7 +13,8 @@
 /* A weight matrix [rows][k] as panels [panel][k][columns] in its own element type; rows beyond the last are
  * zero. With GEGLU panels alternate: value rows, then the gate rows that belong to them. */
 typedef struct packed_matrix {
-    const void *source; /* the weights it was made of */
+    uint32_t buffer; /* the weights it was made of, in the plan */
+    uint64_t offset;
     dtype type;
     bool geglu;
     uint64_t n, k; /* rows (of one half with GEGLU), columns */
@@ -77,8 +78,12 @@ static inline void *operand_at(const cpu_operand *x, uint64_t index) {
 mzt_status cpu_create_native(const base_host *host, uint32_t threads, dtype native, executor **out,
                              mzt_error *error);
 
-/* The packed form of [rows][k] at `weight`, made on first use (pack.c). */
-mzt_status fast_pack(cpu_program *g, const cpu_operand *weight, uint64_t n, uint64_t k, bool geglu,
+/* The packed form of the [rows][k] matrix that `call` binds as weight, made on first use (pack.c). Where no
+ * dispatch needs the plain weights after that, they are freed. */
+mzt_status fast_pack(cpu_program *g, const cpu_call *call, uint64_t n, uint64_t k, bool geglu,
                      packed_matrix **out, mzt_error *error);
+
+/* cpu_backend.read_weight: the plain weights out of their packed form. */
+void fast_unpack(const cpu_program *g, uint32_t buffer, uint64_t offset, void *data, uint64_t size);
 
 #endif

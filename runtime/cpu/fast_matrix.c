@@ -335,7 +335,7 @@ static mzt_status seal_matrix(cpu_program *g, cpu_call *call, const onednn_shape
     for (int x = 0; x < 2; x++)
         if (kernel->native[x]) f->packed_bytes += onednn_conv_bytes(kernel->native[x]);
     if (kernel->native[0]) return MZT_OK;
-    return fast_pack(g, &call->operands[LINEAR_WEIGHT], n, k, geglu, &kernel->packed, error);
+    return fast_pack(g, call, n, k, geglu, &kernel->packed, error);
 }
 
 static bool run_matrix(const cpu_call *call, matrix_job *job) {

@@ -11,6 +11,7 @@ static bool source_row(const packed_matrix *m, uint32_t columns, uint32_t panel,
 
 typedef struct pack_job {
     const packed_matrix *matrix;
+    const uint8_t *source;
     uint32_t columns;
 } pack_job;
 
@@ -26,28 +27,60 @@ static void pack_panels(void *argument, uint64_t first, uint64_t last, uint32_t 
             uint64_t row;
             if (!source_row(m, columns, (uint32_t)panel, lane, &row))
                 continue; /* the block was allocated zeroed */
-            const uint8_t *from = (const uint8_t *)m->source + row * m->k * size;
+            const uint8_t *from = job->source + row * m->k * size;
             for (uint64_t k = 0; k < m->k; k++)
                 memcpy(to + (k * columns + lane) * size, from + k * size, size);
         }
     }
 }
 
-mzt_status fast_pack(cpu_program *g, const cpu_operand *weight, uint64_t n, uint64_t k, bool geglu,
+static const plan_binding *weight_binding(const cpu_program *g, const cpu_call *call) {
+    return &g->base.plan->dispatches[call - g->calls].bindings[LINEAR_WEIGHT];
+}
+
+/* Whether every dispatch that binds the buffer of `m` does so to multiply with this very matrix, which fills
+ * the buffer. */
+static bool plain_is_unused(const cpu_program *g, const packed_matrix *m) {
+    const plan *p = g->base.plan;
+    if (p->buffers[m->buffer].bytes != (m->geglu ? 2 : 1) * m->n * m->k * dtype_size(m->type)) return false;
+    for (uint32_t i = 0; i < p->dispatch_count; i++) {
+        const plan_dispatch *d = &p->dispatches[i];
+        for (uint32_t j = 0; j < op_get((op)d->op)->binding_count; j++) {
+            if (d->bindings[j].buffer != m->buffer) continue;
+            const linear_params *l = &d->params.linear;
+            const conv2d_params *c = &d->params.conv2d;
+            bool same_linear = d->op == OP_LINEAR && l->n == m->n && (uint64_t)l->k0 + l->k1 == m->k &&
+                               !(l->flags & EPILOGUE_GEGLU) == !m->geglu;
+            bool same_conv = d->op == OP_CONV2D && c->cout == m->n && !m->geglu &&
+                             (uint64_t)c->kh * c->kw * ((uint64_t)c->c0 + c->c1) == m->k;
+            if (j != LINEAR_WEIGHT || !(same_linear || same_conv) || d->bindings[j].offset != 0) return false;
+        }
+    }
+    return true;
+}
+
+mzt_status fast_pack(cpu_program *g, const cpu_call *call, uint64_t n, uint64_t k, bool geglu,
                      packed_matrix **out, mzt_error *error) {
     fast_program *f = fast_program_of(g);
     const base_host *host = g->base.owner->host;
+    const plan_binding *binding = weight_binding(g, call);
     for (uint32_t i = 0; i < f->matrix_count; i++) {
         packed_matrix *m = &f->matrices[i];
-        if (m->source == weight->data && m->n == n && m->k == k && m->geglu == geglu) {
+        if (m->buffer == binding->buffer && m->offset == binding->offset && m->n == n && m->k == k &&
+            m->geglu == geglu) {
             *out = m;
             return MZT_OK;
         }
     }
     uint32_t columns = f->kernels->columns,
              panels = (uint32_t)((n + columns - 1) / columns) * (geglu ? 2 : 1);
-    packed_matrix m = {
-        .source = weight->data, .type = weight->type, .geglu = geglu, .n = n, .k = k, .panels = panels};
+    packed_matrix m = {.buffer = binding->buffer,
+                       .offset = binding->offset,
+                       .type = call->operands[LINEAR_WEIGHT].type,
+                       .geglu = geglu,
+                       .n = n,
+                       .k = k,
+                       .panels = panels};
     uint64_t elements, bytes;
     if (!size_mul(panels, k, &elements) || !size_mul(elements, columns * dtype_size(m.type), &bytes) ||
         bytes > SIZE_MAX)
@@ -57,7 +90,28 @@ mzt_status fast_pack(cpu_program *g, const cpu_operand *weight, uint64_t n, uint
     f->packed_bytes += bytes;
     *out = &f->matrices[f->matrix_count++];
     **out = m;
-    pack_job job = {*out, columns};
+    pack_job job = {*out, call->operands[LINEAR_WEIGHT].data, columns};
     thread_pool_for(cpu_executor_of(g)->pool, panels, 1, pack_panels, &job);
+    if (!f->native && plain_is_unused(g, *out)) { /* oneDNN may still want them */
+        host_free(host, g->weights[m.buffer]);
+        g->weights[m.buffer] = NULL;
+        g->buffers[m.buffer] = NULL;
+    }
     return MZT_OK;
+}
+
+void fast_unpack(const cpu_program *g, uint32_t buffer, uint64_t offset, void *data, uint64_t size) {
+    const fast_program *f = fast_program_of(g);
+    const packed_matrix *m = f->matrices;
+    while (m->buffer != buffer)
+        m++; /* a buffer without a plain copy has exactly one packed matrix */
+    uint32_t columns = f->kernels->columns;
+    size_t width = dtype_size(m->type);
+    for (uint64_t i = 0; i < size; i++) {
+        uint64_t element = (offset + i) / width, row = element / m->k, k = element % m->k;
+        uint64_t in_half = row % m->n, panel = in_half / columns;
+        if (m->geglu) panel = 2 * panel + row / m->n;
+        uint64_t at = (panel * m->k + k) * columns + in_half % columns;
+        ((uint8_t *)data)[i] = ((const uint8_t *)m->data)[at * width + (offset + i) % width];
+    }
 }

@@ -113,7 +113,6 @@ static mzt_status check_untouched(const bench *b, const ops_case *c, uint32_t in
 
 static mzt_status read_back(program *g, const bench *b, const ops_case *c, void *out, mzt_error *error) {
     for (uint32_t i = 0; i < b->plan.buffer_count; i++) {
-        if (b->buffers[i].kind == PLAN_WEIGHT) continue;
         uint8_t *after = malloc((size_t)b->buffers[i].bytes);
         if (!after) return error_memory(error, "buffer", b->buffers[i].bytes);
         mzt_status status = program_read(g, i, 0, after, b->buffers[i].bytes, error);
