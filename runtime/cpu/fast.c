@@ -26,6 +26,7 @@ static const fast_op *const ops[OP_COUNT] = {
     [OP_SAMPLER_INPUT] = &by_reference,
     [OP_SAMPLER_UPDATE] = &by_reference,
     [OP_STEP_ADVANCE] = &by_reference,
+    [OP_GUIDANCE] = &by_reference,
 };
 
 static mzt_status fast_run(cpu_program *g, cpu_call *call, mzt_error *error) {

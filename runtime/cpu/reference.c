@@ -48,6 +48,8 @@ static uint64_t count_items(op o, const op_params *p) {
         return p->sampler_update.count;
     case OP_STEP_ADVANCE:
         return 1;
+    case OP_GUIDANCE:
+        return p->guidance.samples;
     case OP_COUNT:
         break;
     }

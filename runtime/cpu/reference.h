@@ -20,6 +20,7 @@ reference_function reference_geglu, reference_concat, reference_slice,
 reference_function reference_embedding, reference_timestep_embedding, reference_gather_rows;
 reference_function reference_sampler_input, reference_sampler_update; /* items are pixels; elements */
 reference_function reference_step_advance;
+reference_function reference_guidance; /* items are samples */
 
 /* Computes one dispatch; the whole of the cpu-reference backend. */
 mzt_status reference_run(cpu_program *g, cpu_call *call, mzt_error *error);

@@ -3,6 +3,8 @@
 #include "cpu/reference.h"
 #include "sampler_row.h"
 
+#include <math.h>
+
 /* The row of this call; a step beyond the `calls` rows of the table reads the last one. */
 static const float *current_row(const cpu_operand *table, const cpu_operand *step, uint32_t calls) {
     uint64_t index = ((const uint32_t *)step->data)[0];
@@ -77,5 +79,59 @@ bool reference_sampler_update(const cpu_call *call, uint64_t first, uint64_t las
         for (uint32_t j = 0; j < p->slots; j++)
             operand_store(&o[SAMPLER_UPDATE_SLOTS], j * (uint64_t)p->count + i, updated[j]);
     }
+    return true;
+}
+
+/* Standard deviation of `count` values, up to a factor that a ratio does not see. */
+static double deviation(const double *values, uint64_t count) {
+    double sum = 0, squares = 0;
+    for (uint64_t i = 0; i < count; i++)
+        sum += values[i];
+    for (uint64_t i = 0; i < count; i++)
+        squares += (values[i] - sum / (double)count) * (values[i] - sum / (double)count);
+    return sqrt(squares);
+}
+
+/* The guided output of one sample into m [count]; c [count] is scratch. */
+static void guide(const cpu_call *call, const float *row, uint64_t sample, double *m, double *c) {
+    const guidance_params *p = &call->params->guidance;
+    const cpu_operand *output = &call->operands[GUIDANCE_OUTPUT];
+    uint64_t base = sample * p->count, conditional = (p->repeat - 1) * (uint64_t)p->samples * p->count + base;
+    operand_load_row(output, base, p->count, m, 1);
+    operand_load_row(output, conditional, p->count, c, 1);
+    for (uint64_t i = 0; p->repeat == 2 && i < p->count; i++)
+        m[i] += (double)row[SAMPLER_ROW_GUIDANCE] * (c[i] - m[i]);
+    double found = p->rescale > 0 ? deviation(m, p->count) : 0;
+    if (!(found > 0)) return;
+    double factor = (double)p->rescale * deviation(c, p->count) / found + 1 - (double)p->rescale;
+    for (uint64_t i = 0; i < p->count; i++)
+        m[i] *= factor;
+}
+
+/* Items are samples. */
+bool reference_guidance(const cpu_call *call, uint64_t first, uint64_t last) {
+    const guidance_params *p = &call->params->guidance;
+    const cpu_operand *o = call->operands;
+    const float *row = current_row(&o[GUIDANCE_TABLE], &o[GUIDANCE_STEP], p->calls);
+    const uint64_t all = (uint64_t)p->samples * p->count;
+    const double q = (double)row[SAMPLER_ROW_Q];
+    double *m = host_calloc(call->host, 2 * (size_t)p->count, sizeof *m);
+    if (!m) return false;
+    const float *slots[SAMPLER_SLOTS] = {NULL};
+    for (uint32_t j = 0; p->masked && j < p->slots; j++)
+        slots[j] = (const float *)o[GUIDANCE_SLOTS].data + j * all;
+    for (uint64_t sample = first; sample < last; sample++) {
+        guide(call, row, sample, m, m + p->count);
+        for (uint64_t i = 0; i < p->count; i++) {
+            uint64_t at = sample * p->count + i;
+            if (p->masked && q != 0) {
+                double rest = combine_slots(row + SAMPLER_ROW_PREDICTION, slots, p->slots, at);
+                double mask = operand_load(&o[GUIDANCE_MASK], at);
+                m[i] = mask * m[i] + (1 - mask) * (operand_load(&o[GUIDANCE_KNOWN], at) - rest) / q;
+            }
+            operand_store(&o[GUIDANCE_OUT], at, m[i]);
+        }
+    }
+    host_free(call->host, m);
     return true;
 }

@@ -48,6 +48,9 @@ static const op_info table[OP_COUNT] = {
                                 READ_OPTIONAL("x1", ACTIVATION), WRITE("partial", F32)),
     [OP_SAMPLER_UPDATE] = ROW(sampler_update, 5, 4, READ("output", F32), READ("table", F32),
                               READ("step", U32), READ_OPTIONAL("noise", F32), READ_WRITE("slots", F32)),
+    [OP_GUIDANCE] = ROW(guidance, 7, 6, READ("output", F32), READ("table", F32), READ("step", U32),
+                        READ_OPTIONAL("slots", F32), READ_OPTIONAL("known", F32), READ_OPTIONAL("mask", F32),
+                        WRITE("out", F32)),
 #undef LIMITS
 /* Copies. */
 #define LIMITS                                                                                               \
@@ -126,6 +129,8 @@ uint64_t op_flops(op o, const op_params *p) {
         return times(p->sampler_update.count, times(p->sampler_update.slots, 24));
     case OP_STEP_ADVANCE:
         return 1;
+    case OP_GUIDANCE:
+        return times(times(p->guidance.samples, p->guidance.count), 16);
     case OP_CONCAT:
     case OP_SLICE:
     case OP_UPSAMPLE:

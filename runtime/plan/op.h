@@ -27,7 +27,8 @@
  *   gather_rows         x index:u -> out
  *   sampler_input       slots:f table:f step:u extra:f? -> out
  *   sampler_update      output:f table:f step:u noise:f? -> slots:f (read and written)
- *   step_advance        -> step:u (read and written) */
+ *   step_advance        -> step:u (read and written)
+ *   guidance            output:f table:f step:u slots:f? known:f? mask:f? -> out:f */
 #define OP_LIST(X)                                                                                                     \
     X(OP_LINEAR, linear, MZT_PARAMS_LINEAR)                                                                            \
     X(OP_CONV2D, conv2d, MZT_PARAMS_CONV2D)                                                                            \
@@ -46,7 +47,8 @@
     X(OP_GATHER_ROWS, gather_rows, MZT_PARAMS_GATHER_ROWS)                                                             \
     X(OP_SAMPLER_INPUT, sampler_input, MZT_PARAMS_SAMPLER_INPUT)                                                       \
     X(OP_SAMPLER_UPDATE, sampler_update, MZT_PARAMS_SAMPLER_UPDATE)                                                    \
-    X(OP_STEP_ADVANCE, step_advance, MZT_PARAMS_STEP_ADVANCE)
+    X(OP_STEP_ADVANCE, step_advance, MZT_PARAMS_STEP_ADVANCE)                                                          \
+    X(OP_GUIDANCE, guidance, MZT_PARAMS_GUIDANCE)
 
 typedef enum op {
 #define OP_ENUMERATOR(enumerator, name, params) enumerator,

@@ -225,6 +225,16 @@ static void check_small(checker *c, op o, const op_params *p) {
         at_most(c, "repeat", p->sampler_update.repeat, 2, "1 or 2");
         check_sampler(c, p->sampler_update.slots, p->sampler_update.calls);
         break;
+    case OP_GUIDANCE:
+        POSITIVE(guidance, samples);
+        POSITIVE(guidance, count);
+        POSITIVE(guidance, repeat);
+        at_most(c, "repeat", p->guidance.repeat, 2, "1 or 2");
+        at_most(c, "masked", p->guidance.masked, 1, "0 or 1");
+        if (!(p->guidance.rescale >= 0 && p->guidance.rescale <= 1))
+            fail(c, "rescale", (double)p->guidance.rescale, "0 to 1");
+        check_sampler(c, p->guidance.slots, p->guidance.calls);
+        break;
     default:
         break; /* step_advance has nothing to check */
     }

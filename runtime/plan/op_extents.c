@@ -141,6 +141,19 @@ static void sampler_update_regions(sizes *s, const sampler_update_params *p) {
     whole(s, 4, mul(s, p->slots, p->count));
 }
 
+static void guidance_regions(sizes *s, const guidance_params *p) {
+    uint64_t all = mul(s, p->samples, p->count);
+    whole(s, 0, mul(s, p->repeat, all));
+    whole(s, 1, mul(s, p->calls, SAMPLER_ROW_LENGTH));
+    whole(s, 2, 1);
+    if (p->masked) {
+        whole(s, 3, mul(s, p->slots, all));
+        whole(s, 4, all);
+        whole(s, 5, all);
+    }
+    whole(s, 6, all);
+}
+
 /* Every binding whole: one product each. */
 static void plain_regions(sizes *s, op o, const op_params *p) {
     switch (o) {
@@ -222,6 +235,9 @@ bool op_regions(op o, const op_params *p, op_region regions[OP_MAX_BINDINGS]) {
         break;
     case OP_SAMPLER_UPDATE:
         sampler_update_regions(&s, &p->sampler_update);
+        break;
+    case OP_GUIDANCE:
+        guidance_regions(&s, &p->guidance);
         break;
     default:
         plain_regions(&s, o, p);

@@ -120,6 +120,8 @@ static uint64_t group_count(const shader_variant *v, const op_params *p) {
     }
     case OP_LAYER_NORM:
         return divide_up(p->layer_norm.rows, v->tile_m);
+    case OP_GUIDANCE:
+        return p->guidance.samples;
     default: {
         uint64_t items = item_count((op)v->op, p);
         return divide_up(v->shape & SHADER_SHAPE_VEC4 ? items / 4 : items, v->tile_m);
@@ -139,6 +141,8 @@ static uint64_t iteration_count(const shader_variant *v, const op_params *p) {
     }
     case OP_LAYER_NORM:
         return 3 * divide_up(p->layer_norm.c / width, across) + 64;
+    case OP_GUIDANCE:
+        return 3 * divide_up(p->guidance.count, v->local_size) + 64;
     default:
         return 0;
     }

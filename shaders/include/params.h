@@ -94,6 +94,111 @@
 /* -- step_advance: step[0] += 1. */
 #define MZT_PARAMS_STEP_ADVANCE(U, F) U(first)
 
+/* -- guidance: model output [repeat][samples][count] to the m that sampler_update is given with repeat 1, by
+ * row = table[min(step[0], calls - 1)]: m = u + row.guidance * (c - u) (repeat 2), then m *= rescale * std(c) / std(m) + 1 -
+ * rescale for each sample (Lin et al. 2023, arXiv 2305.08891; nothing happens where std(m) is 0 or rescale is 0). With
+ * `masked`, m = mask * m + (1 - mask) * k, where k is the output for which the clean estimate is `known`: k = (known -
+ * sum_j row.p[j] * slot_j) / row.q; rows of q 0 are left alone. known and mask are [samples][count], slots f32
+ * [slots][samples][count]. */
+#define MZT_PARAMS_GUIDANCE(U, F)                                                                                      \
+    U(first) U(samples) U(count) U(repeat) U(slots) U(calls) U(masked) F(rescale)
+
+/* ------------------------------------------------------------------------------------------------- training --
+ * d<name> is the gradient of the loss in <name>. Sums over many rows are made in `splits` parts, which a reduce_sum adds up
+ * afterwards in their order: no atomics, so every run gives the same bits. Part s of rows_per_split rows holds rows
+ * s*rows_per_split ... (s+1)*rows_per_split - 1; the last may be shorter, and splits = rows / rows_per_split, rounded up. */
+
+/* -- transpose_weight: weight [o][kh][kw][i] to out [i][kh][kw][o], the filter turned by 180 degrees:
+ * out[a][y][x][b] = weight[b][kh - 1 - y][kw - 1 - x][a]. A matrix [o][i] has kh = kw = 1. With it the input gradient of a
+ * linear layer is a linear layer, and that of a convolution a convolution of the (dilated) output gradient. */
+#define MZT_PARAMS_TRANSPOSE_WEIGHT(U, F) U(first) U(o) U(kh) U(kw) U(i)
+
+/* -- dilate: x [n][h][w][c] to out [n][oh][ow][c]: out[.][top + stride*y][left + stride*x] = x[.][y][x], zero elsewhere. For
+ * input gradients of strided convolutions (zeros between), of slices and of croppings (zeros around). */
+#define MZT_PARAMS_DILATE(U, F) U(first) U(n) U(h) U(w) U(c) U(stride) U(oh) U(ow) U(top) U(left)
+
+/* -- weight_grad: x [n][h][w][c], dy [n][oh][ow][cout] to out f32 [splits][cout][kh][kw][c]:
+ * out[s][o][r][t][i] = sum over the output pixels (b, y, z) of part s (of the n*oh*ow) of
+ * dy[b][y][z][o] * x[b][y*stride + r - pad_top][z*stride + t - pad_left][i], x being zero outside, or repeating with
+ * CONV_WRAP_X, CONV_WRAP_Y. A linear layer of m rows is n = h = oh = kh = kw = stride = 1, w = ow = m. */
+#define MZT_PARAMS_WEIGHT_GRAD(U, F)                                                                                   \
+    U(first) U(n) U(h) U(w) U(c) U(cout) U(kh) U(kw) U(stride) U(pad_top) U(pad_left) U(oh) U(ow) U(flags) U(splits)   \
+    U(rows_per_split)
+
+/* -- column_sum: x [samples][rows][c] to out f32 [splits][samples][c]: out[s][b][i] = sum of x[b][r][i] over the rows r of part
+ * s (of the `rows` of one sample). Gradients of biases (samples 1), of vec, and of operands that were repeated. */
+#define MZT_PARAMS_COLUMN_SUM(U, F) U(first) U(samples) U(rows) U(c) U(splits) U(rows_per_split)
+
+/* -- reduce_sum: out[i] = scale * sum over p < parts of x[p*stride + offset + i], for i < count; in f32, p ascending. */
+#define MZT_PARAMS_REDUCE_SUM(U, F) U(first) U(parts) U(count) U(stride) U(offset) F(scale)
+
+/* -- unary_grad: dx = scale * f'(scale * x + shift) * dy, f by `kind` (UNARY_*). */
+#define MZT_PARAMS_UNARY_GRAD(U, F) U(first) U(count) U(kind) F(scale) F(shift)
+
+/* -- geglu_grad: x [rows][value c | gate c], dy [rows][c] to dx [rows][2c] = [dy * gelu(gate) | dy * value * gelu'(gate)],
+ * gelu'(z) = (1 + erf(z / sqrt 2)) / 2 + z * exp(-z^2 / 2) / sqrt(2 pi). */
+#define MZT_PARAMS_GEGLU_GRAD(U, F) U(first) U(rows) U(c)
+
+/* -- layer_norm_grad: with xh = (x - mean) * r, r = 1 / sqrt(variance + eps) and g = dy * gamma of one row of c:
+ * dx = r * (g - sum(g) / c - xh * sum(g * xh) / c). */
+#define MZT_PARAMS_LAYER_NORM_GRAD(U, F) U(first) U(rows) U(c) F(eps)
+
+/* -- layer_norm_param_grad: x, dy [rows][c] to out f32 [splits][2][c]: sum over the rows of a part of dy (first half: dbeta)
+ * and of dy * xh (second half: dgamma), xh as above. */
+#define MZT_PARAMS_LAYER_NORM_PARAM_GRAD(U, F) U(first) U(rows) U(c) U(splits) U(rows_per_split) F(eps)
+
+/* -- group_norm_grad_stats: x, dy [n][hw][c] and `partial`, the statistics of the forward pass ([n][chunks][groups][2], see
+ * group_norm_stats), to out f32 [chunks][n][2][c]: sum over the rows of a chunk of a sample of dy, and of dy * xh with
+ * xh = (x - mean) * r, mean and r = 1 / sqrt(variance + eps) those of the sample's group (all chunks joined). */
+#define MZT_PARAMS_GROUP_NORM_GRAD_STATS(U, F)                                                                         \
+    U(first) U(n) U(hw) U(c) U(groups) U(chunks) U(rows_per_chunk) F(eps)
+
+/* -- group_norm_grad: sums f32 [n][2][c] are those results added over the chunks. With m = hw * c / groups elements in a group,
+ * a = sum over the group's channels of gamma * sums[.][0], b = the same of sums[.][1]:
+ * dx [n][hw][c] = r * (gamma * dy - (a + xh * b) / m). */
+#define MZT_PARAMS_GROUP_NORM_GRAD(U, F) U(first) U(n) U(hw) U(c) U(groups) U(chunks) U(rows_per_chunk) F(eps)
+
+/* -- attention_stats: q [batch][lq][heads*d], k [batch][lk][heads*d], out and dout like q, to stats f32
+ * [batch][heads][lq][2]: log(sum over the visible keys j of exp(scale * q . k_j)), and dout . out, of each query and head. */
+#define MZT_PARAMS_ATTENTION_STATS(U, F) U(first) U(batch) U(heads) U(d) U(lq) U(lk) U(flags) F(scale)
+
+/* -- attention_grad: one of three gradients by `kind`, from q, k, v, dout and stats (l_i, e_i) as above. With
+ * p_ij = exp(scale * q_i . k_j - l_i) for visible keys, else 0, and s_ij = p_ij * (dout_i . v_j - e_i), per sample and head:
+ * ATTENTION_GRAD_Q: dq_i = scale * sum_j s_ij k_j, [batch][lq][heads*d]; ATTENTION_GRAD_K: dk_j = scale * sum_i s_ij q_i,
+ * ATTENTION_GRAD_V: dv_j = sum_i p_ij dout_i, both [batch][lk][heads*d]. */
+#define MZT_PARAMS_ATTENTION_GRAD(U, F) U(first) U(batch) U(heads) U(d) U(lq) U(lk) U(kind) U(flags) F(scale)
+
+/* -- gather_rows_grad: dy [rows][c] to dx f32 [x_rows][c]: row b*block + j of dx is the sum, by ascending r, of the rows
+ * dy[r*block + j] for which index[r] is b; an index beyond the blocks of x counts as block `beyond`. Embeddings have
+ * block 1 and beyond 0; gather_rows has beyond = x_rows / block - 1. */
+#define MZT_PARAMS_GATHER_ROWS_GRAD(U, F) U(first) U(rows) U(c) U(block) U(x_rows) U(beyond)
+
+/* -- upsample_grad: dy [n][2h][2w][c] to dx [n][h][w][c], sums of 2x2. */
+#define MZT_PARAMS_UPSAMPLE_GRAD(U, F) U(first) U(n) U(h) U(w) U(c)
+
+/* -- loss: out f32 [parts]: scale * sum over elements i of part p (p*per_part ... ) of weight[i / weight_each] * f(x[i] - target[i]).
+ * weight_each 0: no weights; without a target (LOSS_TARGET not set) target is 0. parts = count / per_part, rounded up.
+ * f by kind: LOSS_SQUARE d^2; LOSS_HUBER d^2 / (2 beta) where |d| < beta, else |d| - beta / 2 (beta 0: |d|);
+ * LOSS_EXP exp(d) - 1 - d (half of it, with half the squared mean, is the divergence of N(mean, exp d) from N(0, 1)). */
+#define MZT_PARAMS_LOSS(U, F)                                                                                          \
+    U(first) U(count) U(parts) U(per_part) U(kind) U(flags) U(weight_each) F(beta) F(scale)
+
+/* -- loss_grad: dx[i] = scale * weight[i / weight_each] * f'(x[i] - target[i]); f'(0) of |d| is 0. */
+#define MZT_PARAMS_LOSS_GRAD(U, F) U(first) U(count) U(kind) U(flags) U(weight_each) F(beta) F(scale)
+
+/* -- square_sum: out[out_first + p] = sum of x[i]^2 over part p (p*per_part ... ) of the count elements; `out` is bound whole,
+ * so that the sums of many tensors lie side by side. parts = count / per_part, rounded up. */
+#define MZT_PARAMS_SQUARE_SUM(U, F) U(first) U(count) U(parts) U(per_part) U(out_first)
+
+/* -- adamw (Loshchilov and Hutter, 2019), in place. Row t = table[min(step[0], steps - 1)] of OPTIMIZER_ROW_LENGTH floats;
+ * the places in it are the ROW_* below. k = t[GRADIENT_SCALE], and with `norm` (the sum of squares of all gradients) and
+ * t[MAX_NORM] > 0, k *= min(1, MAX_NORM / (GRADIENT_SCALE * sqrt(norm[0]) + 1e-6)). If norm[0] is not finite, nothing changes.
+ *   g = k * gradient; m = BETA1 * m + (1 - BETA1) * g; v = BETA2 * v + (1 - BETA2) * g^2; r = LEARNING_RATE * rate
+ *   weight = (1 - r * WEIGHT_DECAY * decay) * weight - r * (m / BIAS1) / (sqrt(v / BIAS2) + EPSILON)
+ *   average = EMA_DECAY * average + (1 - EMA_DECAY) * weight
+ * with BIASn = 1 - BETAn^(number of this step, from 1). `rate` and `decay` belong to the tensor. All f32. */
+#define MZT_PARAMS_ADAMW(U, F) U(first) U(count) U(steps) U(flags) F(rate) F(decay)
+
 /* Flags of linear and conv2d: v = sum + bias + vec; v = activation(v); v += residual. */
 #define EPILOGUE_BIAS       1u
 #define EPILOGUE_VEC        2u
@@ -114,6 +219,7 @@
 #define UNARY_SILU       1u
 #define UNARY_GELU       2u  /* exact: x * (1 + erf(x / sqrt 2)) / 2 */
 #define UNARY_QUICK_GELU 3u  /* x * sigmoid(1.702 x) */
+#define UNARY_EXP        4u
 
 /* The most slots, and the floats in a row of the sampler's table. */
 #define SAMPLER_MAX_SLOTS   6u
@@ -121,5 +227,30 @@
 
 #define BINARY_ADD 0u
 #define BINARY_MUL 1u
+
+#define ATTENTION_GRAD_Q 0u
+#define ATTENTION_GRAD_K 1u
+#define ATTENTION_GRAD_V 2u
+
+#define LOSS_SQUARE 0u
+#define LOSS_HUBER  1u
+#define LOSS_EXP    2u
+#define LOSS_TARGET 1u /* flag: a target is bound */
+
+#define ADAMW_NORM    1u /* flags: which optional bindings there are */
+#define ADAMW_AVERAGE 2u
+
+/* A row of the optimiser's table. */
+#define OPTIMIZER_ROW_LENGTH        16u
+#define OPTIMIZER_ROW_LEARNING_RATE 0u
+#define OPTIMIZER_ROW_BETA1         1u
+#define OPTIMIZER_ROW_BETA2         2u
+#define OPTIMIZER_ROW_EPSILON       3u
+#define OPTIMIZER_ROW_WEIGHT_DECAY  4u
+#define OPTIMIZER_ROW_BIAS1         5u
+#define OPTIMIZER_ROW_BIAS2         6u
+#define OPTIMIZER_ROW_MAX_NORM      7u
+#define OPTIMIZER_ROW_GRADIENT_SCALE 8u
+#define OPTIMIZER_ROW_EMA_DECAY     9u
 
 #endif

@@ -173,6 +173,12 @@ void graph_sampler_update(graph *g, tensor slots, tensor output, tensor table, t
                           uint32_t repeat);
 void graph_step_advance(graph *g, tensor step);
 
+/* The halves of the model's output [2][latent] (repeat 2) or [1][latent] to one output [latent], f32, for graph_sampler_update
+ * with repeat 1: guidance, rescaled by `rescale` in 0...1; and, with known and mask of the latent's shape (else TENSOR_NONE), the
+ * output that leads to `known` where the mask is 0. See params.h. */
+tensor graph_guidance(graph *g, tensor slots, tensor output, tensor table, tensor step, tensor known, tensor mask, shape4 latent,
+                      uint32_t repeat, float rescale);
+
 /* --------------------------------------------------------------------------------------------------- compiling -- */
 
 typedef struct graph_options {

@@ -175,6 +175,25 @@ void graph_sampler_update(graph *g, tensor slots, tensor output, tensor table, t
                DTYPE_F32);
 }
 
+tensor graph_guidance(graph *g, tensor slots, tensor output, tensor table, tensor step, tensor known,
+                      tensor mask, shape4 latent, uint32_t repeat, float rescale) {
+    output = graph_cast(g, output, DTYPE_F32);
+    if (!graph_ok(g)) return TENSOR_NONE;
+    uint32_t elements = graph_elements(latent);
+    bool masked = known && mask;
+    op_params params = {.guidance = {.samples = latent.n,
+                                     .count = latent.n ? elements / latent.n : 0,
+                                     .repeat = repeat,
+                                     .slots = rows_of(g, slots, elements),
+                                     .calls = rows_of(g, table, SAMPLER_ROW_LENGTH),
+                                     .masked = masked,
+                                     .rescale = rescale}};
+    return graph_emit(g, OP_GUIDANCE, "guidance",
+                      (tensor[OP_MAX_BINDINGS]){output, table, step, masked ? slots : TENSOR_NONE,
+                                                masked ? known : TENSOR_NONE, masked ? mask : TENSOR_NONE},
+                      &params, latent, DTYPE_F32);
+}
+
 void graph_step_advance(graph *g, tensor step) {
     op_params params = {.step_advance = {.first = 0}};
     graph_emit(g, OP_STEP_ADVANCE, "step_advance", (tensor[OP_MAX_BINDINGS]){step}, &params,

@@ -109,6 +109,13 @@ static void test_bindings(void **state) {
         {OP_SAMPLER_UPDATE, SAMPLER_UPDATE_NOISE, "noise"},
         {OP_SAMPLER_UPDATE, SAMPLER_UPDATE_SLOTS, "slots"},
         {OP_STEP_ADVANCE, STEP_ADVANCE_STEP, "step"},
+        {OP_GUIDANCE, GUIDANCE_OUTPUT, "output"},
+        {OP_GUIDANCE, GUIDANCE_TABLE, "table"},
+        {OP_GUIDANCE, GUIDANCE_STEP, "step"},
+        {OP_GUIDANCE, GUIDANCE_SLOTS, "slots"},
+        {OP_GUIDANCE, GUIDANCE_KNOWN, "known"},
+        {OP_GUIDANCE, GUIDANCE_MASK, "mask"},
+        {OP_GUIDANCE, GUIDANCE_OUT, "out"},
     };
     uint32_t bindings = 0;
     for (uint32_t o = 0; o < OP_COUNT; o++)
@@ -232,7 +239,9 @@ static void check_conv2d(const ops_case *c) {
     cpu_call call = {0};
     for (uint32_t i = 0; i < op_get(OP_CONV2D)->binding_count; i++) {
         if (c->elements[i] == 0) continue;
-        data[i] = calloc(c->elements[i], sizeof(float));
+        uint64_t whole =
+            (uint64_t)p->n * p->h * p->w * (i == CONV2D_X1 ? p->c1 : p->c0); /* also what no tap reads */
+        data[i] = calloc(i <= CONV2D_X1 ? whole : c->elements[i], sizeof(float));
         assert_non_null(data[i]);
         ops_case_fill(c, i, data[i]);
         call.operands[i] = F32(data[i]);
@@ -449,6 +458,28 @@ static void test_sampler(void **state) {
     assert_int_equal(step[0], 10);
 }
 
+/* u = (1, 3), c = (2, 6): guidance 2 gives (3, 9), whose deviation 3 is to become halfway c's 2. */
+static void test_guidance(void **state) {
+    (void)state;
+    float model[] = {1, 3, 2, 6}, table[128] = {0}, out[2], slots[] = {10, 20, 1, 2}, known[] = {100, 50},
+          mask[] = {1, 0.25f};
+    uint32_t step[] = {0};
+    table[1] = 2, table[16] = 1, table[17] = 3, table[24] = 2; /* d = slot0 + 3 slot1 + 2 m */
+    op_params p = {
+        .guidance = {.samples = 1, .count = 2, .repeat = 2, .slots = 2, .calls = 1, .rescale = 0.5f}};
+    run(OP_GUIDANCE, &p,
+        (cpu_call){.operands = {F32(model), F32(table), U32(step), [GUIDANCE_OUT] = F32(out)}});
+    double factor = 0.5 * 2 / 3 + 0.5;
+    expect(out, (double[]){3 * factor, 9 * factor}, 2);
+    p.guidance.rescale = 0;
+    p.guidance.masked = 1;
+    run(OP_GUIDANCE, &p,
+        (cpu_call){
+            .operands = {F32(model), F32(table), U32(step), F32(slots), F32(known), F32(mask), F32(out)}});
+    /* the second is 1/4 of 9 and 3/4 of that m with 20 + 3 * 2 + 2 m = 50 */
+    expect(out, (double[]){3, 0.25 * 9 + 0.75 * 12}, 2);
+}
+
 /* Half-precision operands are rounded on store: 1 + 2^-11 lies between two halves, the even one is 1. */
 static void test_rounding(void **state) {
     (void)state;
@@ -469,7 +500,8 @@ int main(void) {
         cmocka_unit_test(test_conv2d_random), cmocka_unit_test(test_attention),
         cmocka_unit_test(test_group_norm),    cmocka_unit_test(test_layer_norm),
         cmocka_unit_test(test_elementwise),   cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_sampler),       cmocka_unit_test(test_rounding),
+        cmocka_unit_test(test_sampler),       cmocka_unit_test(test_guidance),
+        cmocka_unit_test(test_rounding),
     };
     return cmocka_run_group_tests_name("reference", tests, NULL, NULL);
 }

@@ -336,6 +336,19 @@ static void make_step_advance(ops_random *r, uint32_t index, op_params *params) 
     params->step_advance = (step_advance_params){0};
 }
 
+static void make_guidance(ops_random *r, uint32_t index, op_params *params) {
+    guidance_params *p = &params->guidance;
+    *p = (guidance_params){.samples = 1, .count = 1, .repeat = 1, .slots = 1, .calls = 1};
+    if (index == 0) return;
+    *p = (guidance_params){.samples = ops_random_between(r, 1, 3),
+                           .count = pick_count(r),
+                           .repeat = ops_random_between(r, 1, 2),
+                           .slots = ops_random_between(r, 1, 6),
+                           .calls = ops_random_between(r, 1, 8),
+                           .masked = chance(r, 50),
+                           .rescale = chance(r, 60) ? 0.7f : 0};
+}
+
 typedef void generator(ops_random *r, uint32_t index, op_params *params);
 
 static generator *const generators[OP_COUNT] = {

@@ -46,6 +46,7 @@ static void fill_indices(const ops_case *c, ops_random *r, uint32_t *data, uint6
     if (c->op == OP_GATHER_ROWS) range = c->params.gather_rows.x_rows / c->params.gather_rows.block;
     if (c->op == OP_SAMPLER_INPUT) range = c->params.sampler_input.calls;
     if (c->op == OP_SAMPLER_UPDATE) range = c->params.sampler_update.calls;
+    if (c->op == OP_GUIDANCE) range = c->params.guidance.calls;
     for (uint64_t i = 0; i < count; i++) {
         data[i] = ops_random_between(r, 0, range - 1);
         if (ops_random_between(r, 1, 20) == 1) data[i] = ops_random_between(r, 0, 1) ? range : UINT32_MAX;
@@ -64,13 +65,14 @@ void ops_case_fill(const ops_case *c, uint32_t binding, void *data) {
         fill_partial(c, &r, data, count);
         return;
     }
-    if ((c->op == OP_SAMPLER_INPUT || c->op == OP_SAMPLER_UPDATE) && strcmp(role, "table") == 0) {
+    if (strcmp(role, "table") == 0 && c->op != OP_EMBEDDING) {
         fill_table(c, &r, data, count);
         return;
     }
     double scale = 1.7, shift = 0;
     if (strcmp(role, "weight") == 0) scale = 1.7 / sqrt(reduction(c));
     if (strcmp(role, "gamma") == 0) shift = 1, scale = 0.5;
+    if (strcmp(role, "mask") == 0) shift = scale = 0.5;
     if (c->op == OP_GROUP_NORM_STATS || c->op == OP_LAYER_NORM)
         shift += c->index % 3; /* means far from zero */
     if (c->op == OP_UNARY || c->op == OP_GEGLU) scale = 6;
