@@ -159,6 +159,43 @@ static void check_sampler(checker *c, uint32_t slots, uint32_t calls) {
     at_most(c, "slots", slots, SAMPLER_MAX_SLOTS, "at most 6");
 }
 
+static void check_step_loop(checker *c, op o, const op_params *p) {
+    switch (o) {
+    case OP_GATHER_ROWS:
+        POSITIVE(gather_rows, rows);
+        POSITIVE(gather_rows, c);
+        POSITIVE(gather_rows, block);
+        POSITIVE(gather_rows, x_rows);
+        if (p->gather_rows.block && p->gather_rows.x_rows % p->gather_rows.block)
+            fail(c, "x_rows", p->gather_rows.x_rows, "a multiple of block");
+        break;
+    case OP_SAMPLER_INPUT:
+        POSITIVE(sampler_input, pixels);
+        POSITIVE(sampler_input, c);
+        POSITIVE(sampler_input, repeat);
+        check_sampler(c, p->sampler_input.slots, p->sampler_input.calls);
+        break;
+    case OP_SAMPLER_UPDATE:
+        POSITIVE(sampler_update, count);
+        POSITIVE(sampler_update, repeat);
+        at_most(c, "repeat", p->sampler_update.repeat, 2, "1 or 2");
+        check_sampler(c, p->sampler_update.slots, p->sampler_update.calls);
+        break;
+    case OP_GUIDANCE:
+        POSITIVE(guidance, samples);
+        POSITIVE(guidance, count);
+        POSITIVE(guidance, repeat);
+        at_most(c, "repeat", p->guidance.repeat, 2, "1 or 2");
+        at_most(c, "masked", p->guidance.masked, 1, "0 or 1");
+        if (!(p->guidance.rescale >= 0 && p->guidance.rescale <= 1))
+            fail(c, "rescale", (double)p->guidance.rescale, "0 to 1");
+        check_sampler(c, p->guidance.slots, p->guidance.calls);
+        break;
+    default:
+        break; /* step_advance has nothing to check */
+    }
+}
+
 /* The ops that take one look each. */
 static void check_small(checker *c, op o, const op_params *p) {
     switch (o) {
@@ -205,38 +242,9 @@ static void check_small(checker *c, op o, const op_params *p) {
         POSITIVE(upsample, w);
         POSITIVE(upsample, c);
         break;
-    case OP_GATHER_ROWS:
-        POSITIVE(gather_rows, rows);
-        POSITIVE(gather_rows, c);
-        POSITIVE(gather_rows, block);
-        POSITIVE(gather_rows, x_rows);
-        if (p->gather_rows.block && p->gather_rows.x_rows % p->gather_rows.block)
-            fail(c, "x_rows", p->gather_rows.x_rows, "a multiple of block");
-        break;
-    case OP_SAMPLER_INPUT:
-        POSITIVE(sampler_input, pixels);
-        POSITIVE(sampler_input, c);
-        POSITIVE(sampler_input, repeat);
-        check_sampler(c, p->sampler_input.slots, p->sampler_input.calls);
-        break;
-    case OP_SAMPLER_UPDATE:
-        POSITIVE(sampler_update, count);
-        POSITIVE(sampler_update, repeat);
-        at_most(c, "repeat", p->sampler_update.repeat, 2, "1 or 2");
-        check_sampler(c, p->sampler_update.slots, p->sampler_update.calls);
-        break;
-    case OP_GUIDANCE:
-        POSITIVE(guidance, samples);
-        POSITIVE(guidance, count);
-        POSITIVE(guidance, repeat);
-        at_most(c, "repeat", p->guidance.repeat, 2, "1 or 2");
-        at_most(c, "masked", p->guidance.masked, 1, "0 or 1");
-        if (!(p->guidance.rescale >= 0 && p->guidance.rescale <= 1))
-            fail(c, "rescale", (double)p->guidance.rescale, "0 to 1");
-        check_sampler(c, p->guidance.slots, p->guidance.calls);
-        break;
     default:
-        break; /* step_advance has nothing to check */
+        check_step_loop(c, o, p);
+        break;
     }
 }
 
