@@ -10,25 +10,30 @@
 #include "vulkan/vulkan_executor.h"
 #endif
 
+#define USUAL_DEVICES 16u
+
 /* The Vulkan devices, in a fresh block for host_free. Built without Vulkan, and where there is none: an empty
  * one. */
 static mzt_status list_vulkan(const base_host *host, executor_limits **list, uint32_t *count,
                               mzt_error *error) {
+    uint32_t capacity = USUAL_DEVICES;
     *list = NULL;
     *count = 0;
+    executor_limits *block = host_calloc(host, capacity, sizeof *block);
+    if (!block) return error_memory(error, "device list", capacity * sizeof *block);
 #if defined(MZT_HAVE_VULKAN)
-    TRY(vulkan_list(host, NULL, 0, count, error));
-#endif
-    executor_limits *block = host_calloc(host, *count, sizeof *block);
-    if (!block) return error_memory(error, "device list", *count * sizeof *block);
-#if defined(MZT_HAVE_VULKAN)
-    uint32_t capacity = *count;
     mzt_status status = vulkan_list(host, block, capacity, count, error);
+    while (status == MZT_OK && *count > capacity) { /* listing loads all drivers: once should do */
+        capacity = *count;
+        executor_limits *larger = host_realloc(host, block, capacity, sizeof *block);
+        if (larger) block = larger;
+        status = larger ? vulkan_list(host, block, capacity, count, error)
+                        : error_memory(error, "device list", (uint64_t)capacity * sizeof *block);
+    }
     if (status < 0) {
         host_free(host, block);
         return status;
     }
-    if (*count > capacity) *count = capacity; /* one more was plugged in meanwhile */
 #endif
     *list = block;
     return MZT_OK;

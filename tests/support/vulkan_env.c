@@ -2,8 +2,10 @@
 #define _POSIX_C_SOURCE 200809L
 #include "vulkan_env.h"
 
+#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* Where distributions put lavapipe's manifest. */
@@ -19,8 +21,33 @@ static const char *find_lavapipe(void) {
     return NULL;
 }
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define WITH_LEAK_CHECK 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define WITH_LEAK_CHECK 1
+#endif
+
+/* Keeps drivers and layer loaded for good: what a library leaks that is gone by the end of the program cannot
+ * be told apart from leaks of ours (tests/support/leaks.txt names theirs). */
+static void pin_drivers(const char *swiftshader) {
+#if defined(WITH_LEAK_CHECK)
+    const char *slash = swiftshader ? strrchr(swiftshader, '/') : NULL;
+    char path[1024];
+    dlopen("libvulkan_lvp.so", RTLD_NOW | RTLD_LOCAL);
+    dlopen("libVkLayer_khronos_validation.so", RTLD_NOW | RTLD_LOCAL);
+    if (!slash) return;
+    snprintf(path, sizeof path, "%.*s/libvk_swiftshader.so", (int)(slash - swiftshader), swiftshader);
+    dlopen(path, RTLD_NOW | RTLD_LOCAL);
+#else
+    (void)swiftshader;
+#endif
+}
+
 void vulkan_env_set(void) {
     const char *swiftshader = getenv("MZT_SWIFTSHADER_ICD"), *lavapipe = find_lavapipe();
+    pin_drivers(swiftshader);
     if (!swiftshader || !*swiftshader || getenv("VK_DRIVER_FILES") || getenv("VK_ICD_FILENAMES")) return;
     char list[2048];
     int length =
