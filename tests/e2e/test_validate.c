@@ -74,7 +74,7 @@ static void test_half(void **state) {
 /* A spoiled node is the first that fails, by name. */
 static void test_perturb(void **state) {
     (void)state;
-    static const char *const nodes[] = {"down_blocks.1.resnets.0.conv1", "mid_block.attentions.0.transformer_blocks.0.attn1",
+    static const char *const nodes[] = {"down_blocks.1.resnets.0.conv1", "mid_block.attentions.0.transformer_blocks.0.attn1.attention",
                                         "decoder.mid_block.resnets.1.conv2"};
     model *m = open_model("sd1-tiny");
     for (size_t i = 0; i < sizeof nodes / sizeof *nodes; i++) {
