@@ -4,34 +4,25 @@
 
 #include <stdio.h>
 
-static const fast_op by_reference = {0};
-
-static const fast_op *const ops[OP_COUNT] = {
-    [OP_LINEAR] = &fast_linear,
-    [OP_CONV2D] = &fast_conv2d,
-    [OP_ATTENTION] = &fast_attention,
-    [OP_GROUP_NORM_STATS] = &fast_group_norm_stats,
-    [OP_GROUP_NORM] = &fast_group_norm,
-    [OP_LAYER_NORM] = &fast_layer_norm,
-    [OP_UNARY] = &fast_unary,
-    [OP_BINARY] = &fast_binary,
+/* Ops that are not here run as in cpu-reference: copies, look-ups and the sampler's few thousand elements, at
+ * memory's pace. */
+static const fast_op *const table[OP_COUNT] = {
+    [OP_LINEAR] = &fast_linear,         [OP_CONV2D] = &fast_conv2d,
+    [OP_ATTENTION] = &fast_attention,   [OP_GROUP_NORM_STATS] = &fast_group_norm_stats,
+    [OP_GROUP_NORM] = &fast_group_norm, [OP_LAYER_NORM] = &fast_layer_norm,
+    [OP_UNARY] = &fast_unary,           [OP_BINARY] = &fast_binary,
     [OP_GEGLU] = &fast_geglu,
-    /* Copies, look-ups and the sampler's few thousand elements: memory sets their pace. */
-    [OP_CONCAT] = &by_reference,
-    [OP_SLICE] = &by_reference,
-    [OP_UPSAMPLE] = &by_reference,
-    [OP_EMBEDDING] = &by_reference,
-    [OP_TIMESTEP_EMBEDDING] = &by_reference,
-    [OP_GATHER_ROWS] = &by_reference,
-    [OP_SAMPLER_INPUT] = &by_reference,
-    [OP_SAMPLER_UPDATE] = &by_reference,
-    [OP_STEP_ADVANCE] = &by_reference,
-    [OP_GUIDANCE] = &by_reference,
 };
 
+static const fast_op *find_op(op o) {
+    static const fast_op by_reference = {0};
+    return table[o] ? table[o] : &by_reference;
+}
+
 static mzt_status fast_run(cpu_program *g, cpu_call *call, mzt_error *error) {
-    if (!ops[call->op]->run) return reference_run(g, call, error);
-    if (ops[call->op]->run(fast_program_of(g), call)) return MZT_OK;
+    const fast_op *o = find_op(call->op);
+    if (!o->run) return reference_run(g, call, error);
+    if (o->run(fast_program_of(g), call)) return MZT_OK;
     return error_set(error, MZT_ERROR_INTERNAL, "oneDNN failed to run a %s", op_get(call->op)->name);
 }
 
@@ -57,7 +48,7 @@ static mzt_status allocate_scratch(cpu_program *g, mzt_error *error) {
     fast_program *f = fast_program_of(g);
     const base_host *host = g->base.owner->host;
     for (uint32_t i = 0; i < g->base.plan->dispatch_count; i++) {
-        const fast_op *o = ops[g->calls[i].op];
+        const fast_op *o = find_op(g->calls[i].op);
         fast_scratch need = o->scratch ? o->scratch(f, &g->calls[i]) : (fast_scratch){0};
         if (need.shared > f->shared_bytes) f->shared_bytes = need.shared;
         if (need.private_ > f->private_bytes) f->private_bytes = need.private_;
@@ -87,7 +78,7 @@ static mzt_status fast_seal(cpu_program *g, mzt_error *error) {
         status = error_memory(error, "table of matrices", g->base.plan->dispatch_count);
     if (cpu_executor_of(g)->native != DTYPE_COUNT) f->native = onednn_create(host, f->workers);
     for (uint32_t i = 0; status >= 0 && i < g->base.plan->dispatch_count; i++)
-        if (ops[g->calls[i].op]->seal) status = ops[g->calls[i].op]->seal(g, &g->calls[i], error);
+        if (find_op(g->calls[i].op)->seal) status = find_op(g->calls[i].op)->seal(g, &g->calls[i], error);
     if (status >= 0) status = allocate_scratch(g, error);
     if (status < 0) fast_release(g);
     return status;
