@@ -1,5 +1,5 @@
-/* One network, or the whole denoising loop, on tensors from a file: how this engine is held against another. Tensors go by the
- * names and layouts that docs/eval.md lists ([N,C,H,W], as PyTorch has them). */
+/* One network, or the whole denoising loop, on tensors from a file: how this engine is held against another.
+ * Tensors go by the names and layouts that docs/eval.md lists ([N,C,H,W], as PyTorch has them). */
 #ifndef PIPELINE_EVAL_H
 #define PIPELINE_EVAL_H
 
@@ -16,6 +16,7 @@ typedef struct eval_request {
 } eval_request;
 
 /* INVALID for an unknown component (lists them); NOT_FOUND and FORMAT name the tensor. */
-mzt_status pipeline_eval(const model *m, executor *e, precision p, const eval_request *request, mzt_error *error);
+mzt_status pipeline_eval(const model *m, executor *e, precision p, const eval_request *request,
+                         mzt_error *error);
 
 #endif

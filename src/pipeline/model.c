@@ -22,8 +22,8 @@ static mzt_status read_sampler(json_value root, void *config, mzt_error *error) 
     return sampler_config_parse(root, config, error);
 }
 
-static mzt_status read_config(const base_host *host, const char *folder, const char *name, config_reader *reader, void *config,
-                              mzt_error *error) {
+static mzt_status read_config(const base_host *host, const char *folder, const char *name,
+                              config_reader *reader, void *config, mzt_error *error) {
     char *path = path_join(host, folder, name);
     if (!path) return error_memory(error, folder, 0);
     json_doc *doc = NULL;
@@ -34,7 +34,8 @@ static mzt_status read_config(const base_host *host, const char *folder, const c
     return status;
 }
 
-static mzt_status open_network(model *m, model_component part, config_reader *reader, void *config, mzt_error *error) {
+static mzt_status open_network(model *m, model_component part, config_reader *reader, void *config,
+                               mzt_error *error) {
     const char *folder = m->index.components[part].path;
     if (!folder) return MZT_OK;
     TRY(read_config(m->host, folder, "config.json", reader, config, error));
@@ -80,8 +81,10 @@ mzt_status model_open(const base_host *host, const char *path, model **out, mzt_
 
 void model_close(model *m) {
     if (!m) return;
-    for (int i = 0; i < MODEL_COMPONENT_COUNT; i++) weights_close(m->weights[i]);
-    for (int i = 0; i < 2; i++) bpe_destroy(m->tokenizer[i]);
+    for (int i = 0; i < MODEL_COMPONENT_COUNT; i++)
+        weights_close(m->weights[i]);
+    for (int i = 0; i < 2; i++)
+        bpe_destroy(m->tokenizer[i]);
     model_index_destroy(&m->index);
     host_free(m->host, m);
 }

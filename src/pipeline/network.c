@@ -12,14 +12,19 @@ mzt_status precision_parse(const char *text, precision *out, mzt_error *error) {
         *out = (precision)i;
         return MZT_OK;
     }
-    return error_set(error, MZT_ERROR_INVALID, "unknown precision '%s': expected auto, f32, f16 or bf16", text);
+    return error_set(error, MZT_ERROR_INVALID, "unknown precision '%s': expected auto, f32, f16 or bf16",
+                     text);
 }
 
 mzt_status precision_resolve(precision wanted, const executor_limits *limits, dtype *type, mzt_error *error) {
     bool possible = true;
     switch (wanted) {
-    case PRECISION_AUTO: *type = limits->is_gpu && limits->f16 ? DTYPE_F16 : DTYPE_F32; break;
-    case PRECISION_F32: *type = DTYPE_F32; break;
+    case PRECISION_AUTO:
+        *type = limits->is_gpu && limits->f16 ? DTYPE_F16 : DTYPE_F32;
+        break;
+    case PRECISION_F32:
+        *type = DTYPE_F32;
+        break;
     case PRECISION_F16:
         *type = DTYPE_F16;
         possible = limits->f16;
@@ -30,8 +35,8 @@ mzt_status precision_resolve(precision wanted, const executor_limits *limits, dt
         break;
     }
     if (possible) return MZT_OK;
-    return error_set(error, MZT_ERROR_UNSUPPORTED, "device %s (%s) cannot store %s; use --precision f32", limits->spec,
-                     limits->name, dtype_name(*type));
+    return error_set(error, MZT_ERROR_UNSUPPORTED, "device %s (%s) cannot store %s; use --precision f32",
+                     limits->spec, limits->name, dtype_name(*type));
 }
 
 mzt_status network_create(executor *e, graph *g, const weights_set *weights, network *out, mzt_error *error) {
@@ -53,15 +58,16 @@ void network_destroy(network *n) {
 }
 
 /* The buffer called `name`, which must hold `count` elements and have a role. */
-static mzt_status find(const network *n, const char *name, uint64_t count, const plan_buffer **buffer, uint32_t *index,
-                       mzt_error *error) {
+static mzt_status find(const network *n, const char *name, uint64_t count, const plan_buffer **buffer,
+                       uint32_t *index, mzt_error *error) {
     *index = plan_find_buffer(n->plan, name);
-    if (*index == PLAN_NONE) return error_set(error, MZT_ERROR_INTERNAL, "the network has no tensor '%s'", name);
+    if (*index == PLAN_NONE)
+        return error_set(error, MZT_ERROR_INTERNAL, "the network has no tensor '%s'", name);
     *buffer = &n->plan->buffers[*index];
     uint64_t held = (*buffer)->bytes / dtype_size((*buffer)->dtype);
     if (held != count)
-        return error_set(error, MZT_ERROR_INVALID, "tensor '%s' holds %llu elements, given %llu", name, (unsigned long long)held,
-                         (unsigned long long)count);
+        return error_set(error, MZT_ERROR_INVALID, "tensor '%s' holds %llu elements, given %llu", name,
+                         (unsigned long long)held, (unsigned long long)count);
     return MZT_OK;
 }
 
@@ -79,11 +85,13 @@ mzt_status network_set(network *n, const char *name, const float *values, uint64
     return status;
 }
 
-mzt_status network_set_u32(network *n, const char *name, const uint32_t *values, uint64_t count, mzt_error *error) {
+mzt_status network_set_u32(network *n, const char *name, const uint32_t *values, uint64_t count,
+                           mzt_error *error) {
     const plan_buffer *buffer;
     uint32_t index;
     TRY(find(n, name, count, &buffer, &index, error));
-    if (buffer->dtype != DTYPE_U32) return error_set(error, MZT_ERROR_INTERNAL, "tensor '%s' does not hold u32", name);
+    if (buffer->dtype != DTYPE_U32)
+        return error_set(error, MZT_ERROR_INTERNAL, "tensor '%s' does not hold u32", name);
     return program_write(n->program, index, 0, values, buffer->bytes, error);
 }
 
@@ -91,7 +99,8 @@ mzt_status network_get(network *n, const char *name, float *values, uint64_t cou
     const plan_buffer *buffer;
     uint32_t index;
     TRY(find(n, name, count, &buffer, &index, error));
-    if (buffer->dtype != DTYPE_F32) return error_set(error, MZT_ERROR_INTERNAL, "tensor '%s' does not hold f32", name);
+    if (buffer->dtype != DTYPE_F32)
+        return error_set(error, MZT_ERROR_INTERNAL, "tensor '%s' does not hold f32", name);
     return program_read(n->program, index, 0, values, buffer->bytes, error);
 }
 

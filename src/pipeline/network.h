@@ -1,5 +1,5 @@
-/* A network on a device: a compiled plan, prepared, with its weights loaded. Inputs and outputs go by name and as f32 (or u32)
- * arrays in the plan's NHWC order; conversion to the plan's element types happens here.
+/* A network on a device: a compiled plan, prepared, with its weights loaded. Inputs and outputs go by name
+ * and as f32 (or u32) arrays in the plan's NHWC order; conversion to the plan's element types happens here.
  * Thread-safety: a network belongs to one thread at a time, like its executor. */
 #ifndef PIPELINE_NETWORK_H
 #define PIPELINE_NETWORK_H
@@ -14,7 +14,8 @@ typedef enum precision { PRECISION_AUTO, PRECISION_F32, PRECISION_F16, PRECISION
 /* "auto", "f32", "f16", "bf16". INVALID lists them. */
 mzt_status precision_parse(const char *text, precision *out, mzt_error *error);
 
-/* The storage type of activations and matrices on this device. UNSUPPORTED where the device cannot store it. */
+/* The storage type of activations and matrices on this device. UNSUPPORTED where the device cannot store it.
+ */
 mzt_status precision_resolve(precision wanted, const executor_limits *limits, dtype *type, mzt_error *error);
 
 typedef struct network {
@@ -22,14 +23,15 @@ typedef struct network {
     program *program;
 } network;
 
-/* Compiles `g` for the executor (the graph is used up, and destroyed in every case), prepares it, and loads its weights from
- * `weights` (NULL for graphs without parameters). */
+/* Compiles `g` for the executor (the graph is used up, and destroyed in every case), prepares it, and loads
+ * its weights from `weights` (NULL for graphs without parameters). */
 mzt_status network_create(executor *e, graph *g, const weights_set *weights, network *out, mzt_error *error);
 void network_destroy(network *n); /* zeroed or half-built is accepted */
 
 /* Writes a whole input or state. `count` must be its number of elements. */
 mzt_status network_set(network *n, const char *name, const float *values, uint64_t count, mzt_error *error);
-mzt_status network_set_u32(network *n, const char *name, const uint32_t *values, uint64_t count, mzt_error *error);
+mzt_status network_set_u32(network *n, const char *name, const uint32_t *values, uint64_t count,
+                           mzt_error *error);
 
 /* Reads a whole output or state. */
 mzt_status network_get(network *n, const char *name, float *values, uint64_t count, mzt_error *error);

@@ -36,7 +36,8 @@ static mzt_status load(pair *p, program *from, const plan_binding *b, double *va
     uint64_t size = b->range < buffer->bytes - b->offset ? b->range : buffer->bytes - b->offset;
     TRY(program_read(from, b->buffer, b->offset, p->bytes, size, p->error));
     *count = size / dtype_size((dtype)buffer->dtype);
-    for (uint64_t i = 0; i < *count; i++) values[i] = dtype_load((dtype)buffer->dtype, p->bytes, i);
+    for (uint64_t i = 0; i < *count; i++)
+        values[i] = dtype_load((dtype)buffer->dtype, p->bytes, i);
     return MZT_OK;
 }
 
@@ -96,14 +97,17 @@ static mzt_status check_dispatch(pair *p, uint32_t index) {
         if (info->bindings[b].access & OP_READ) TRY(mirror(p, binding));
     }
     const plan_binding *out = &d->bindings[info->output];
-    if (d->piece > 0) TRY(mirror(p, out)); /* a later piece of a cut node adds to what the earlier ones wrote */
+    if (d->piece > 0)
+        TRY(mirror(p, out)); /* a later piece of a cut node adds to what the earlier ones wrote */
     TRY(program_run(p->reference, index, 1, NULL, p->error));
     TRY(program_run(p->device, index, 1, NULL, p->error));
     if (p->perturbed == index) TRY(spoil(p, out));
     uint64_t count;
     TRY(load(p, p->reference, out, p->expected, &count));
     TRY(load(p, p->device, out, p->found, &count));
-    validate_row row = {.node = plan_string(p->plan, d->node), .op = info->name, .index = index,
+    validate_row row = {.node = plan_string(p->plan, d->node),
+                        .op = info->name,
+                        .index = index,
                         .error = relative_error(p->found, p->expected, count),
                         .limit = limit_of(info, p->plan->activation)};
     return report(p, row, (double)(index + 1) / p->plan->dispatch_count);
@@ -121,8 +125,11 @@ static mzt_status check_whole(pair *p, const validate_network *which) {
         uint64_t count;
         TRY(load(p, p->reference, &all, p->expected, &count));
         TRY(load(p, p->device, &all, p->found, &count));
-        validate_row row = {.node = "(whole)", .op = plan_string(p->plan, buffer->name), .index = p->plan->dispatch_count,
-                            .error = relative_error(p->found, p->expected, count), .limit = whole_limit(p->plan->activation)};
+        validate_row row = {.node = "(whole)",
+                            .op = plan_string(p->plan, buffer->name),
+                            .index = p->plan->dispatch_count,
+                            .error = relative_error(p->found, p->expected, count),
+                            .limit = whole_limit(p->plan->activation)};
         TRY(report(p, row, 1));
     }
     return MZT_OK;
@@ -131,15 +138,17 @@ static mzt_status check_whole(pair *p, const validate_network *which) {
 static mzt_status allocate(pair *p) {
     uint64_t largest = 4;
     for (uint32_t i = 0; i < p->plan->buffer_count; i++)
-        if (p->plan->buffers[i].kind != PLAN_WEIGHT && p->plan->buffers[i].bytes > largest) largest = p->plan->buffers[i].bytes;
+        if (p->plan->buffers[i].kind != PLAN_WEIGHT && p->plan->buffers[i].bytes > largest)
+            largest = p->plan->buffers[i].bytes;
     p->bytes = host_calloc(p->host, (size_t)largest, 1);
     p->expected = host_calloc(p->host, (size_t)largest / 2, sizeof *p->expected);
     p->found = host_calloc(p->host, (size_t)largest / 2, sizeof *p->found);
-    return p->bytes && p->expected && p->found ? MZT_OK : error_memory(p->error, "validation buffers", largest * 9);
+    return p->bytes && p->expected && p->found ? MZT_OK
+                                               : error_memory(p->error, "validation buffers", largest * 9);
 }
 
-static mzt_status check_network(const model *m, executor *device, executor *reference, dtype type, const validate_network *which,
-                                pair *p) {
+static mzt_status check_network(const model *m, executor *device, executor *reference, dtype type,
+                                const validate_network *which, pair *p) {
     network_pair both = {0};
     p->component = which->name;
     p->perturbed = PLAN_NONE;
@@ -154,7 +163,8 @@ static mzt_status check_network(const model *m, executor *device, executor *refe
     }
     if (status >= 0) status = validate_network_inputs(which, p->reference, p->error);
     if (status >= 0) status = validate_network_inputs(which, p->device, p->error);
-    for (uint32_t i = 0; status >= 0 && i < p->plan->dispatch_count; i++) status = check_dispatch(p, i);
+    for (uint32_t i = 0; status >= 0 && i < p->plan->dispatch_count; i++)
+        status = check_dispatch(p, i);
     if (status >= 0) status = check_whole(p, which);
     host_free(p->host, p->bytes);
     host_free(p->host, p->expected);
@@ -182,6 +192,7 @@ mzt_status validate_model(const model *m, executor *device, precision wanted, co
     }
     executor_destroy(reference);
     if (status >= 0 && request->perturb && !p.perturb_seen)
-        status = error_set(error, MZT_ERROR_NOT_FOUND, "no node is called '%s' (mezzotint inspect --plan lists them)", request->perturb);
+        status = error_set(error, MZT_ERROR_NOT_FOUND,
+                           "no node is called '%s' (mezzotint inspect --plan lists them)", request->perturb);
     return status;
 }

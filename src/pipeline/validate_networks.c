@@ -33,7 +33,8 @@ static graph *describe_text(const model *m, dtype type, const validate_network *
     return g;
 }
 
-/* The step loop itself, as generation runs it: conditional and unconditional halves, a few rows of a sampler. */
+/* The step loop itself, as generation runs it: conditional and unconditional halves, a few rows of a sampler.
+ */
 static graph *describe_unet(const model *m, dtype type, const validate_network *which, mzt_error *error) {
     sampler_config config = m->sampler;
     sampler_request steps = sampler_request_default(VALIDATE_STEPS);
@@ -46,8 +47,13 @@ static graph *describe_unet(const model *m, dtype type, const validate_network *
         text.pooled_channels = m->unet.addition_input_channels - 6 * m->unet.addition_time_channels;
         text.pooled = &pretend; /* only its presence counts here */
     }
-    denoise_request request = {.images = 1, .height = which->latent_size, .width = which->latent_size, .guided = true,
-                               .guidance = 7.5, .sampler = sampler, .text = &text};
+    denoise_request request = {.images = 1,
+                               .height = which->latent_size,
+                               .width = which->latent_size,
+                               .guided = true,
+                               .guidance = 7.5,
+                               .sampler = sampler,
+                               .text = &text};
     if (m->unet.in_channels > latents) {
         request.extra = &pretend;
         request.extra_channels = m->unet.in_channels - latents;
@@ -69,21 +75,25 @@ static graph *describe_vae(const model *m, dtype type, const validate_network *w
         tensor latent = graph_input(g, "latent", type, (shape4){1, size, size, m->vae.latent_channels});
         graph_output(g, vae_describe_decoder(g, &m->vae, latent, &options), "picture");
     } else {
-        tensor picture = graph_input(g, "picture", type, (shape4){1, size * factor, size * factor, m->vae.in_channels});
+        tensor picture =
+            graph_input(g, "picture", type, (shape4){1, size * factor, size * factor, m->vae.in_channels});
         graph_output(g, vae_describe_encoder(g, &m->vae, picture, &options), "moments");
     }
     return g;
 }
 
-uint32_t validate_networks(const model *m, uint32_t latent_size, validate_network networks[VALIDATE_NETWORK_COUNT]) {
+uint32_t validate_networks(const model *m, uint32_t latent_size,
+                           validate_network networks[VALIDATE_NETWORK_COUNT]) {
     uint32_t count = 0, multiple = unet_multiple(&m->unet), size = latent_size ? latent_size : 16;
     size = ceil_div(size, multiple) * multiple;
     for (int i = 0; i < 2; i++) {
         model_component part = i ? MODEL_TEXT_ENCODER_2 : MODEL_TEXT_ENCODER;
         if (m->weights[part])
-            networks[count++] = (validate_network){model_component_name(part), part, 0, m->text[i].vocabulary, describe_text};
+            networks[count++] =
+                (validate_network){model_component_name(part), part, 0, m->text[i].vocabulary, describe_text};
     }
-    if (m->weights[MODEL_UNET]) networks[count++] = (validate_network){"unet", MODEL_UNET, size, 0, describe_unet};
+    if (m->weights[MODEL_UNET])
+        networks[count++] = (validate_network){"unet", MODEL_UNET, size, 0, describe_unet};
     if (m->weights[MODEL_VAE]) {
         networks[count++] = (validate_network){"vae_encoder", MODEL_VAE, size, 0, describe_vae};
         networks[count++] = (validate_network){"vae_decoder", MODEL_VAE, size, 0, describe_vae};
@@ -91,7 +101,8 @@ uint32_t validate_networks(const model *m, uint32_t latent_size, validate_networ
     return count;
 }
 
-static mzt_status prepare(const model *m, executor *e, const plan *p, const weights_set *weights, program **out, mzt_error *error) {
+static mzt_status prepare(const model *m, executor *e, const plan *p, const weights_set *weights,
+                          program **out, mzt_error *error) {
     TRY(executor_prepare(e, p, out, error));
     TRY(model_load(m->host, *out, weights, error));
     return program_seal(*out, error);
@@ -145,9 +156,11 @@ static void fill(const plan *p, uint32_t index, float *values, uint64_t count) {
     }
     random_normals(1, index, 0, count, values);
     if (strcmp(name, "timesteps") == 0)
-        for (uint64_t i = 0; i < count; i++) values[i] = (float)(i * 131 % 1000);
+        for (uint64_t i = 0; i < count; i++)
+            values[i] = (float)(i * 131 % 1000);
     if (strcmp(name, "time_ids") == 0)
-        for (uint64_t i = 0; i < count; i++) values[i] = (float)(i * 64 % 1024);
+        for (uint64_t i = 0; i < count; i++)
+            values[i] = (float)(i * 64 % 1024);
 }
 
 mzt_status validate_network_inputs(const validate_network *which, program *target, mzt_error *error) {
@@ -164,7 +177,8 @@ mzt_status validate_network_inputs(const validate_network *which, program *targe
         if (status >= 0 && type == DTYPE_U32) {
             uint32_t *ids = bytes; /* a step counter and row numbers stay 0 */
             bool tokens = strcmp(plan_string(p, buffer->name), "ids") == 0;
-            for (uint64_t k = 0; tokens && k < count; k++) ids[k] = (uint32_t)(k * 7919 % which->vocabulary);
+            for (uint64_t k = 0; tokens && k < count; k++)
+                ids[k] = (uint32_t)(k * 7919 % which->vocabulary);
         } else if (status >= 0) {
             fill(p, i, values, count);
             dtype_convert(type, bytes, DTYPE_F32, values, (size_t)count);

@@ -1,5 +1,5 @@
-/* Two models on two executors in two threads at once, with different log hooks: no cross-talk, and the results are those of a
- * single thread. Run under ThreadSanitizer by tools/check.sh. */
+/* Two models on two executors in two threads at once, with different log hooks: no cross-talk, and the
+ * results are those of a single thread. Run under ThreadSanitizer by tools/check.sh. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -44,8 +44,12 @@ static void *work(void *argument) {
     w->host = host_make(&hooks);
     model *m = NULL;
     executor *e = NULL;
-    const eval_request request = {.component = "pipeline", .input = input, .output = w->output, .scheduler_config = config,
-                                  .steps = 4, .guidance = 7.5};
+    const eval_request request = {.component = "pipeline",
+                                  .input = input,
+                                  .output = w->output,
+                                  .scheduler_config = config,
+                                  .steps = 4,
+                                  .guidance = 7.5};
     w->status = model_open(&w->host, folder, &m, &w->error);
     if (w->status >= 0) w->status = cpu_create(&w->host, 2, &e, &w->error);
     if (w->status >= 0) w->status = pipeline_eval(m, e, PRECISION_F32, &request, &w->error);
@@ -67,17 +71,23 @@ static void test_two_threads(void **state) {
         print_message("%s is absent: skipped\n", reference_folder());
         skip();
     }
-    worker alone[2] = {{.model = "sd1-tiny", .sampler = "euler"}, {.model = "sd2-tiny", .sampler = "dpmpp_2m"}}, together[2];
+    worker alone[2] = {{.model = "sd1-tiny", .sampler = "euler"},
+                       {.model = "sd2-tiny", .sampler = "dpmpp_2m"}},
+           together[2];
     memcpy(together, alone, sizeof together);
     pthread_t threads[2];
     for (int i = 0; i < 2; i++) {
-        snprintf(alone[i].output, sizeof alone[i].output, "%s/threads-alone-%d.safetensors", MZT_BINARY_DIR, i);
-        snprintf(together[i].output, sizeof together[i].output, "%s/threads-both-%d.safetensors", MZT_BINARY_DIR, i);
+        snprintf(alone[i].output, sizeof alone[i].output, "%s/threads-alone-%d.safetensors", MZT_BINARY_DIR,
+                 i);
+        snprintf(together[i].output, sizeof together[i].output, "%s/threads-both-%d.safetensors",
+                 MZT_BINARY_DIR, i);
         work(&alone[i]);
         if (alone[i].status < 0) fail_msg("%s", alone[i].error.message);
     }
-    for (int i = 0; i < 2; i++) assert_int_equal(pthread_create(&threads[i], NULL, work, &together[i]), 0);
-    for (int i = 0; i < 2; i++) assert_int_equal(pthread_join(threads[i], NULL), 0);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, work, &together[i]), 0);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
     for (int i = 0; i < 2; i++) {
         char *a, *b;
         uint64_t size_a, size_b;

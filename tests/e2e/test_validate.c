@@ -1,5 +1,5 @@
-/* Validation passes on every device, and fails, naming the node, when a node is spoiled on purpose. Runs on the reference models,
- * or where they are absent on nothing else: the model that ships has its own check.
+/* Validation passes on every device, and fails, naming the node, when a node is spoiled on purpose. Runs on
+ * the reference models, or where they are absent on nothing else: the model that ships has its own check.
  *
  * MZT_TEST_DEVICE names one device ("vulkan:llvmpipe"); without it, cpu is tested. */
 #include <setjmp.h>
@@ -39,10 +39,11 @@ static void validate(const char *name, precision p) {
     const validate_request request = {0};
     validate_summary summary;
     must(validate_model(m, device, p, &request, &summary, &error));
-    print_message("%s on %s: %u checks, %u failed\n", name, device->limits.name, summary.rows, summary.failed);
+    print_message("%s on %s: %u checks, %u failed\n", name, device->limits.name, summary.rows,
+                  summary.failed);
     if (summary.failed)
-        fail_msg("%s: node %s (%s): error %.2e, limit %.1e", summary.first_component, summary.first_node, summary.first_op,
-                 summary.first_error, summary.first_limit);
+        fail_msg("%s: node %s (%s): error %.2e, limit %.1e", summary.first_component, summary.first_node,
+                 summary.first_op, summary.first_error, summary.first_limit);
     assert_true(summary.rows > 300);
     model_close(m);
 }
@@ -74,7 +75,8 @@ static void test_half(void **state) {
 /* A spoiled node is the first that fails, by name. */
 static void test_perturb(void **state) {
     (void)state;
-    static const char *const nodes[] = {"down_blocks.1.resnets.0.conv1", "mid_block.attentions.0.transformer_blocks.0.attn1.attention",
+    static const char *const nodes[] = {"down_blocks.1.resnets.0.conv1",
+                                        "mid_block.attentions.0.transformer_blocks.0.attn1.attention",
                                         "decoder.mid_block.resnets.1.conv2"};
     model *m = open_model("sd1-tiny");
     for (size_t i = 0; i < sizeof nodes / sizeof *nodes; i++) {
@@ -86,14 +88,16 @@ static void test_perturb(void **state) {
     }
     const validate_request unknown = {.perturb = "no.such.node"};
     validate_summary summary;
-    assert_int_equal(validate_model(m, device, PRECISION_F32, &unknown, &summary, &error), MZT_ERROR_NOT_FOUND);
+    assert_int_equal(validate_model(m, device, PRECISION_F32, &unknown, &summary, &error),
+                     MZT_ERROR_NOT_FOUND);
     assert_non_null(strstr(error.message, "no.such.node"));
     model_close(m);
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sd1), cmocka_unit_test(test_sd2), cmocka_unit_test(test_sdxl),
-                                       cmocka_unit_test(test_half), cmocka_unit_test(test_perturb)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sd1), cmocka_unit_test(test_sd2),
+                                       cmocka_unit_test(test_sdxl), cmocka_unit_test(test_half),
+                                       cmocka_unit_test(test_perturb)};
     const char *name = getenv("MZT_TEST_DEVICE");
     host = host_make(NULL);
     vulkan_env_set();

@@ -9,18 +9,26 @@ mzt_status command_eval(command_context *context, int argc, char **argv, mzt_err
         {'i', "input", "IN.safetensors", "tensors to read", OPTION_TEXT, &request.input, 0, 0, NULL},
         {'o', "output", "OUT.safetensors", "where the results go", OPTION_TEXT, &request.output, 0, 0, NULL},
         {0, "device", "D", "see mezzotint devices; default auto", OPTION_TEXT, &device, 0, 0, NULL},
-        {0, "precision", "P", "auto, f32, f16 or bf16; default auto", OPTION_TEXT, &precision_name, 0, 0, NULL},
-        {0, "scheduler-config", "F.json", "pipeline: a scheduler configuration instead of the model's", OPTION_TEXT,
-         &request.scheduler_config, 0, 0, NULL},
-        {0, "steps", "N", "pipeline: denoising steps; default 8", OPTION_COUNT, &request.steps, 1, 1000, NULL},
-        {0, "guidance", "G", "pipeline: guidance scale; default 7.5", OPTION_NUMBER, &request.guidance, 0, 1000, NULL},
+        {0, "precision", "P", "auto, f32, f16 or bf16; default auto", OPTION_TEXT, &precision_name, 0, 0,
+         NULL},
+        {0, "scheduler-config", "F.json", "pipeline: a scheduler configuration instead of the model's",
+         OPTION_TEXT, &request.scheduler_config, 0, 0, NULL},
+        {0, "steps", "N", "pipeline: denoising steps; default 8", OPTION_COUNT, &request.steps, 1, 1000,
+         NULL},
+        {0, "guidance", "G", "pipeline: guidance scale; default 7.5", OPTION_NUMBER, &request.guidance, 0,
+         1000, NULL},
     };
-    const option_set set = {
-        "eval", "MODEL COMPONENT",
-        "Runs one network of MODEL on tensors from a file and writes what comes out, to be held against another implementation.",
-        "COMPONENT is text_encoder, text_encoder_2, unet, vae_encoder, vae_decoder or pipeline. Tensors are in PyTorch's layouts;\n"
-        "docs/eval.md lists their names.",
-        options, 7, 2, 2};
+    const option_set set = {"eval",
+                            "MODEL COMPONENT",
+                            "Runs one network of MODEL on tensors from a file and writes what comes out, to "
+                            "be held against another implementation.",
+                            "COMPONENT is text_encoder, text_encoder_2, unet, vae_encoder, vae_decoder or "
+                            "pipeline. Tensors are in PyTorch's layouts;\n"
+                            "docs/eval.md lists their names.",
+                            options,
+                            7,
+                            2,
+                            2};
     uint32_t operand_count;
     mzt_status status = options_parse(&set, argc, argv, operands, &operand_count, error);
     if (status != MZT_OK) return status;

@@ -23,7 +23,11 @@ static const char *scaled(double value, char text[16]) {
         value /= 1000;
         unit++;
     }
-    snprintf(text, 16, value >= 99.5 || unit == 0 ? "%.0f%s" : value >= 9.95 ? "%.1f%s" : "%.2f%s", value, units[unit]);
+    snprintf(text, 16,
+             value >= 99.5 || unit == 0 ? "%.0f%s"
+             : value >= 9.95            ? "%.1f%s"
+                                        : "%.2f%s",
+             value, units[unit]);
     return text;
 }
 
@@ -31,7 +35,8 @@ static uint64_t count_parameters(const plan *p) {
     uint64_t count = 0;
     for (uint32_t i = 0; i < p->piece_count; i++) {
         uint64_t elements = 1;
-        for (uint32_t d = 0; d < p->pieces[i].rank; d++) elements *= p->pieces[i].shape[d];
+        for (uint32_t d = 0; d < p->pieces[i].rank; d++)
+            elements *= p->pieces[i].shape[d];
         count += elements;
     }
     return count;
@@ -40,7 +45,8 @@ static uint64_t count_parameters(const plan *p) {
 static void print_plan(const plan *p) {
     for (uint32_t k = 0; k < p->phase_count; k++) {
         const plan_phase *phase = &p->phases[k];
-        printf("\n  phase %s\n  %5s %-19s %9s %9s  %s\n", plan_string(p, phase->name), "#", "op", "FLOP", "bytes", "node");
+        printf("\n  phase %s\n  %5s %-19s %9s %9s  %s\n", plan_string(p, phase->name), "#", "op", "FLOP",
+               "bytes", "node");
         for (uint32_t i = phase->first; i < phase->first + phase->count; i++) {
             const plan_dispatch *d = &p->dispatches[i];
             char flops[16], bytes[16];
@@ -52,8 +58,9 @@ static void print_plan(const plan *p) {
 
 static void print_network(const char *name, const plan *p, bool list) {
     char parameters[16], weights[16], arena[16];
-    printf("%-16s %9s parameters, weights %sB, activations %sB\n", name, scaled((double)count_parameters(p), parameters),
-           scaled((double)p->weight_bytes, weights), scaled((double)p->arena_bytes, arena));
+    printf("%-16s %9s parameters, weights %sB, activations %sB\n", name,
+           scaled((double)count_parameters(p), parameters), scaled((double)p->weight_bytes, weights),
+           scaled((double)p->arena_bytes, arena));
     for (uint32_t k = 0; k < p->phase_count; k++) {
         const plan_phase *phase = &p->phases[k];
         uint32_t barriers = 0;
@@ -121,16 +128,18 @@ static mzt_status inspect(inspection *in, uint32_t latent_size, mzt_error *error
     if (!latent_size) latent_size = in->m->unet.sample_size[0] ? in->m->unet.sample_size[0] : 64;
     uint32_t count = validate_networks(in->m, latent_size, networks);
     if (!in->json)
-        printf("%s: a picture of %u x %u from a latent of %u x %u x %u, activations and weights in %s; the step runs\n"
+        printf("%s: a picture of %u x %u from a latent of %u x %u x %u, activations and weights in %s; the "
+               "step runs\n"
                "the conditional and the unconditional half as one batch\n\n",
-               in->m->path, latent_size * factor, latent_size * factor, latent_size, latent_size, in->m->unet.out_channels,
-               dtype_name(in->type));
+               in->m->path, latent_size * factor, latent_size * factor, latent_size, latent_size,
+               in->m->unet.out_channels, dtype_name(in->type));
     json_write_object(&in->writer, NULL);
     json_write_string(&in->writer, "model", in->m->path);
     json_write_uint(&in->writer, "latent_size", latent_size);
     json_write_string(&in->writer, "precision", dtype_name(in->type));
     json_write_object(&in->writer, "networks");
-    for (uint32_t i = 0; i < count; i++) TRY(inspect_network(in, &networks[i], error));
+    for (uint32_t i = 0; i < count; i++)
+        TRY(inspect_network(in, &networks[i], error));
     json_write_end_object(&in->writer);
     json_write_end_object(&in->writer);
     if (!in->json) return MZT_OK;
@@ -146,16 +155,25 @@ mzt_status command_inspect(command_context *context, int argc, char **argv, mzt_
     inspection in = {.context = context, .writer = json_writer_make(&context->host)};
     uint32_t latent_size = 0, operand_count;
     const option options[] = {
-        {0, "size", "N", "latents of N x N; default: what the model was made for", OPTION_COUNT, &latent_size, 1, 4096, NULL},
+        {0, "size", "N", "latents of N x N; default: what the model was made for", OPTION_COUNT, &latent_size,
+         1, 4096, NULL},
         {0, "precision", "P", "f32, f16 or bf16; default f32", OPTION_TEXT, &precision_name, 0, 0, NULL},
-        {0, "plan", NULL, "list every dispatch ('|': waits for those before)", OPTION_FLAG, &in.list_plan, 0, 0, NULL},
-        {0, "dot", "FILE", "write the denoising graph in Graphviz's language", OPTION_TEXT, &in.dot, 0, 0, NULL},
+        {0, "plan", NULL, "list every dispatch ('|': waits for those before)", OPTION_FLAG, &in.list_plan, 0,
+         0, NULL},
+        {0, "dot", "FILE", "write the denoising graph in Graphviz's language", OPTION_TEXT, &in.dot, 0, 0,
+         NULL},
         {0, "json", NULL, "print one JSON object", OPTION_FLAG, &in.json, 0, 0, NULL},
     };
-    const option_set set = {"inspect", "[MODEL]",
-                            "Prints, for each network of MODEL (default: the one that ships), its parameters, and the FLOP, bytes,\n"
+    const option_set set = {"inspect",
+                            "[MODEL]",
+                            "Prints, for each network of MODEL (default: the one that ships), its "
+                            "parameters, and the FLOP, bytes,\n"
                             "dispatches and memory of running it.",
-                            NULL, options, 5, 0, 1};
+                            NULL,
+                            options,
+                            5,
+                            0,
+                            1};
     mzt_status status = options_parse(&set, argc, argv, &operand, &operand_count, error);
     if (status != MZT_OK) return status;
     precision wanted;

@@ -46,8 +46,8 @@ static bool on_row(void *user, const validate_row *row, double share) {
         write_row(&c->writer, row);
     } else if (!row->passed || strcmp(row->node, "(whole)") == 0 || c->all) {
         progress_end(&c->bar);
-        printf("%-6s %-15s %-18s error %.2e, limit %.1e  %s\n", row->passed ? "ok" : "FAILED", row->component, row->op, row->error,
-               row->limit, row->node);
+        printf("%-6s %-15s %-18s error %.2e, limit %.1e  %s\n", row->passed ? "ok" : "FAILED", row->component,
+               row->op, row->error, row->limit, row->node);
     }
     c->bar.label = row->component;
     progress_update(&c->bar, share, 1);
@@ -58,11 +58,12 @@ static void print_ops(const collector *c) {
     printf("\n%-20s %6s %7s %12s %9s\n", "op", "nodes", "failed", "worst error", "limit");
     for (int i = 0; i < OP_COUNT; i++)
         if (c->ops[i].rows)
-            printf("%-20s %6u %7u %12.2e %9.1e\n", op_get((op)i)->name, c->ops[i].rows, c->ops[i].failed, c->ops[i].error,
-                   c->ops[i].limit);
+            printf("%-20s %6u %7u %12.2e %9.1e\n", op_get((op)i)->name, c->ops[i].rows, c->ops[i].failed,
+                   c->ops[i].error, c->ops[i].limit);
 }
 
-static mzt_status print_json(collector *c, const executor_limits *limits, const validate_summary *s, mzt_error *error) {
+static mzt_status print_json(collector *c, const executor_limits *limits, const validate_summary *s,
+                             mzt_error *error) {
     json_write_end_array(&c->writer);
     json_write_string(&c->writer, "device", limits->name);
     json_write_string(&c->writer, "driver", limits->driver);
@@ -76,24 +77,25 @@ static mzt_status print_json(collector *c, const executor_limits *limits, const 
     return MZT_OK;
 }
 
-static mzt_status run(command_context *context, const char *path, const char *device, precision wanted, validate_request *request,
-                      collector *c, mzt_error *error) {
+static mzt_status run(command_context *context, const char *path, const char *device, precision wanted,
+                      validate_request *request, collector *c, mzt_error *error) {
     model *m = NULL;
     executor *e = NULL;
     validate_summary summary = {0};
     mzt_status status = model_open(&context->host, path, &m, error);
     if (status >= 0) status = device_open(&context->host, device, &e, error);
     if (status >= 0 && !c->json)
-        printf("%s on %s%s%s%s against cpu-reference\n", path, e->limits.name, e->limits.driver[0] ? " (" : "", e->limits.driver,
-               e->limits.driver[0] ? ")" : "");
+        printf("%s on %s%s%s%s against cpu-reference\n", path, e->limits.name,
+               e->limits.driver[0] ? " (" : "", e->limits.driver, e->limits.driver[0] ? ")" : "");
     if (status >= 0) status = validate_model(m, e, wanted, request, &summary, error);
     progress_end(&c->bar);
     if (status >= 0 && c->json) status = print_json(c, &e->limits, &summary, error);
     if (status >= 0 && !c->json) print_ops(c);
     if (status >= 0 && summary.failed)
-        status = error_set(error, MZT_ERROR_MISMATCH, "%u of %u checks failed, first %s: node %s (%s): error %.2e, limit %.1e",
-                           summary.failed, summary.rows, summary.first_component, summary.first_node, summary.first_op,
-                           summary.first_error, summary.first_limit);
+        status = error_set(error, MZT_ERROR_MISMATCH,
+                           "%u of %u checks failed, first %s: node %s (%s): error %.2e, limit %.1e",
+                           summary.failed, summary.rows, summary.first_component, summary.first_node,
+                           summary.first_op, summary.first_error, summary.first_limit);
     else if (status >= 0 && !c->json)
         printf("\nall %u checks passed\n", summary.rows);
     executor_destroy(e);
@@ -106,19 +108,29 @@ mzt_status command_validate(command_context *context, int argc, char **argv, mzt
     collector c = {.writer = json_writer_make(&context->host)};
     validate_request request = {.report = on_row, .user = &c};
     const option options[] = {
-        {'m', "model", "MODEL", "a model folder; default: the model that ships", OPTION_TEXT, &path, 0, 0, NULL},
+        {'m', "model", "MODEL", "a model folder; default: the model that ships", OPTION_TEXT, &path, 0, 0,
+         NULL},
         {0, "device", "D", "see mezzotint devices; default auto", OPTION_TEXT, &device, 0, 0, NULL},
-        {0, "precision", "P", "auto, f32, f16 or bf16; default auto", OPTION_TEXT, &precision_name, 0, 0, NULL},
-        {0, "size", "N", "latents of N x N run through the networks; default 16", OPTION_COUNT, &request.latent_size, 1, 4096, NULL},
-        {0, "perturb", "NODE", "spoil this node's result (name or dispatch), to see the check fail", OPTION_TEXT, &request.perturb, 0,
-         0, NULL},
+        {0, "precision", "P", "auto, f32, f16 or bf16; default auto", OPTION_TEXT, &precision_name, 0, 0,
+         NULL},
+        {0, "size", "N", "latents of N x N run through the networks; default 16", OPTION_COUNT,
+         &request.latent_size, 1, 4096, NULL},
+        {0, "perturb", "NODE", "spoil this node's result (name or dispatch), to see the check fail",
+         OPTION_TEXT, &request.perturb, 0, 0, NULL},
         {'v', "verbose", NULL, "print every node, not only failures", OPTION_FLAG, &c.all, 0, 0, NULL},
         {0, "json", NULL, "print one JSON object with every node", OPTION_FLAG, &c.json, 0, 0, NULL},
     };
-    const option_set set = {"validate", "",
-                            "Runs every network of a model on a device and on cpu-reference, node by node from the same bytes, and\n"
-                            "names the first node whose relative error passes its limit. Exits 0 only if all pass.",
-                            NULL, options, 7, 0, 0};
+    const option_set set = {
+        "validate",
+        "",
+        "Runs every network of a model on a device and on cpu-reference, node by node from the same bytes, "
+        "and\n"
+        "names the first node whose relative error passes its limit. Exits 0 only if all pass.",
+        NULL,
+        options,
+        7,
+        0,
+        0};
     uint32_t operand_count;
     mzt_status status = options_parse(&set, argc, argv, NULL, &operand_count, error);
     if (status != MZT_OK) return status;
