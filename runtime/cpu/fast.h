@@ -49,7 +49,8 @@ typedef struct fast_scratch {
 } fast_scratch;
 
 typedef struct fast_op {
-    mzt_status (*seal)(cpu_program *g, cpu_call *call, mzt_error *error); /* may be NULL */
+    /* May be NULL. If it leaves call->state NULL, the call runs as in cpu-reference. */
+    mzt_status (*seal)(cpu_program *g, cpu_call *call, mzt_error *error);
     fast_scratch (*scratch)(const fast_program *f, const cpu_call *call); /* may be NULL: none */
     /* NULL: as cpu-reference. False: oneDNN failed. */
     bool (*run)(const fast_program *f, const cpu_call *call);

@@ -263,6 +263,7 @@ static fast_scratch matrix_scratch_size(const fast_program *f, const cpu_call *c
     op_region regions[OP_MAX_BINDINGS] = {{0, 0}};
     fast_scratch need = {0, sizeof(matrix_scratch)};
     const matrix_kernel *kernel = call->state;
+    if (!kernel) return (fast_scratch){0, 0};
     if (!op_regions(call->op, call->params, regions))
         return need;         /* executor_prepare has checked that they exist */
     if (kernel->native[0]) { /* sums of the whole output */
@@ -325,10 +326,27 @@ static void seal_native(cpu_program *g, const cpu_call *call, onednn_shape shape
     }
 }
 
-/* Weights in whichever form this matrix will be computed from. */
+/* Whether the matrix is written once by the host: not by any dispatch, as training and transposed weights
+ * are. */
+static bool weight_is_constant(const cpu_program *g, const cpu_call *call) {
+    const plan *p = g->base.plan;
+    uint32_t buffer = p->dispatches[call - g->calls].bindings[LINEAR_WEIGHT].buffer;
+    if (p->buffers[buffer].kind != PLAN_WEIGHT) return false;
+    for (uint32_t i = 0; i < p->dispatch_count; i++) {
+        const op_info *info = op_get((op)p->dispatches[i].op);
+        for (uint32_t j = 0; j < info->binding_count; j++)
+            if ((info->bindings[j].access & OP_WRITE) && p->dispatches[i].bindings[j].buffer == buffer)
+                return false;
+    }
+    return true;
+}
+
+/* Weights in whichever form this matrix will be computed from. Those that change keep call->state NULL: such
+ * calls run as in cpu-reference. */
 static mzt_status seal_matrix(cpu_program *g, cpu_call *call, const onednn_shape *shape, uint32_t c0,
                               uint32_t c1, uint64_t n, uint64_t k, bool geglu, mzt_error *error) {
     fast_program *f = fast_program_of(g);
+    if (!weight_is_constant(g, call)) return MZT_OK;
     matrix_kernel *kernel = &f->matrix_kernels[f->matrix_kernel_count++];
     call->state = kernel;
     if (shape) seal_native(g, call, *shape, c0, c1, kernel);

@@ -154,6 +154,51 @@ static void test_refused_plans(void **state) {
     executor_destroy(e);
 }
 
+/* A matrix that changes from run to run, out of the arena: the product follows it. */
+static void test_changing_weights(void **state) {
+    (void)state;
+    static char strings[] = "\0x\0main\0node";
+    base_host host = host_make(NULL);
+    plan_buffer buffers[3];
+    plan_dispatch dispatch = {
+        .op = OP_LINEAR, .barrier = 1, .node = 8, .params.linear = {.m = 1, .n = 1, .k0 = 1}};
+    plan_phase phase = {.name = 3, .count = 1};
+    plan p = {.host = &host,
+              .arena_bytes = 3 * PLAN_ALIGNMENT,
+              .buffers = buffers,
+              .buffer_count = 3,
+              .dispatches = &dispatch,
+              .dispatch_count = 1,
+              .phases = &phase,
+              .phase_count = 1,
+              .strings = strings,
+              .string_bytes = sizeof strings};
+    for (uint32_t i = 0; i < OP_MAX_BINDINGS; i++)
+        dispatch.bindings[i].buffer = PLAN_NONE;
+    const uint32_t used[3] = {0, 2, op_get(OP_LINEAR)->output}; /* x0, weight, out */
+    for (uint32_t i = 0; i < 3; i++) {
+        buffers[i] = (plan_buffer){.name = 1, .kind = PLAN_PERSISTENT, .shape = {1, 1, 1, 1}, .bytes = 4};
+        buffers[i].offset = (uint64_t)i * PLAN_ALIGNMENT;
+        dispatch.bindings[used[i]] = (plan_binding){.buffer = i, .range = 4};
+    }
+    mzt_error error;
+    executor *e;
+    program *g;
+    float x = 3, weight = 5, out = 0;
+    assert_int_equal(cpu_create(&host, 1, &e, &error), MZT_OK);
+    assert_int_equal(executor_prepare(e, &p, &g, &error), MZT_OK);
+    assert_int_equal(program_write(g, 0, 0, &x, 4, &error), MZT_OK);
+    assert_int_equal(program_seal(g, &error), MZT_OK);
+    for (; weight < 8; weight++) {
+        assert_int_equal(program_write(g, 1, 0, &weight, 4, &error), MZT_OK);
+        assert_int_equal(program_run(g, 0, 1, NULL, &error), MZT_OK);
+        assert_int_equal(program_read(g, 2, 0, &out, 4, &error), MZT_OK);
+        assert_true(out == x * weight);
+    }
+    program_destroy(g);
+    executor_destroy(e);
+}
+
 static void *run_cases(void *argument) {
     base_host host = host_make(NULL);
     mzt_error error;
@@ -228,6 +273,7 @@ int main(void) {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_run),
         cmocka_unit_test(test_refused_plans),
+        cmocka_unit_test(test_changing_weights),
         cmocka_unit_test(test_two_at_once),
         cmocka_unit_test(test_out_of_memory),
     };
