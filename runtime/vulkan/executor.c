@@ -21,7 +21,6 @@ static void do_destroy(executor *e) {
     const base_host *host = e->host;
     vulkan_device *device = owner->device;
     if (device) {
-        vulkan_transfer_wait(&owner->transfer, NULL);
         vulkan_transfer_destroy(&owner->transfer);
         vulkan_pipelines_destroy(&owner->pipelines);
         for (int i = 0; i < 2; i++) {

@@ -177,6 +177,11 @@ static mzt_status query_device(const vulkan_instance *instance, const vulkan_opt
                          out->properties.deviceName, VK_API_VERSION_MAJOR(version),
                          VK_API_VERSION_MINOR(version));
     }
+    uint32_t buffers = out->properties.limits.maxPerStageDescriptorStorageBuffers;
+    if (buffers < OP_MAX_BINDINGS) {
+        return error_set(error, MZT_ERROR_UNSUPPORTED, "%s: binds %u storage buffers at once, %u are needed",
+                         out->properties.deviceName, buffers, OP_MAX_BINDINGS);
+    }
     instance->vk.GetPhysicalDeviceMemoryProperties(handle, &out->memory);
     TRY(choose_queue(instance, out, error));
     query q;

@@ -88,15 +88,14 @@ static mzt_status create_pools(vulkan_executor *owner, vulkan_program *g, mzt_er
  * absent. */
 static VkDescriptorBufferInfo binding_info(const vulkan_executor *owner, const vulkan_program *g,
                                            const plan_binding *binding) {
-    if (binding->buffer == PLAN_NONE) {
+    if (binding->buffer == PLAN_NONE || binding->range == 0) {
         return (VkDescriptorBufferInfo){.buffer = owner->dummy.handle, .range = owner->dummy.size};
     }
     const vulkan_place *place = &g->layout.places[binding->buffer];
-    uint64_t range = align_up(binding->range, 4);
     return (VkDescriptorBufferInfo){
         .buffer = g->shards[place->shard].handle,
         .offset = place->offset + binding->offset,
-        .range = range ? range : 4,
+        .range = align_up(binding->range, 4),
     };
 }
 

@@ -265,20 +265,23 @@ void vulkan_recording_measured(vulkan_recording *recording, uint32_t index, doub
     owner->slowness = seen > owner->slowness ? seen : (owner->slowness + seen) / 2;
 }
 
-void vulkan_recording_adapt(vulkan_recording *recording) {
+bool vulkan_recording_fits(const vulkan_recording *recording) {
     double wanted = vulkan_executor_of(recording->program)->device->options.segment_seconds, total = 0,
            longest = 0;
-    if (!recording->complete || recording->rebuilds >= REBUILD_LIMIT) return;
+    if (!recording->complete || recording->rebuilds >= REBUILD_LIMIT) return true;
     for (uint32_t i = 0; i < recording->segment_count; i++) {
         const vulkan_segment *segment = &recording->segments[i];
         bool divisible = segment->launch_count > 1 || recording->launches[segment->launch].groups > 1;
-        if (!(segment->seconds > 0)) return; /* not known yet */
+        if (!(segment->seconds > 0)) return true; /* not known yet */
         total += segment->seconds;
         if (divisible && segment->seconds > longest) longest = segment->seconds;
     }
     bool too_long = longest > 2 * wanted;
     bool too_many = recording->segment_count > 2 && total / recording->segment_count < wanted / 3;
-    if (!too_long && !too_many) return;
+    return !too_long && !too_many;
+}
+
+void vulkan_recording_rebuild(vulkan_recording *recording) {
     clear(recording);
     recording->rebuilds++;
 }

@@ -56,7 +56,11 @@ mzt_status vulkan_recording_extend(vulkan_recording *recording, mzt_error *error
 /* Notes that a segment took `seconds`, and learns from it. */
 void vulkan_recording_measured(vulkan_recording *recording, uint32_t segment, double seconds);
 
-/* After a whole pass: forgets the segments if new ones would be much nearer to the wanted duration. */
-void vulkan_recording_adapt(vulkan_recording *recording);
+/* Whether, by the last measured times, the segments are about as long as wanted, or as near as they can be.
+ */
+bool vulkan_recording_fits(const vulkan_recording *recording);
+
+/* Forgets all segments: the next run records them anew. None of them may be on its way. */
+void vulkan_recording_rebuild(vulkan_recording *recording);
 
 #endif

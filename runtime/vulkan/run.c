@@ -94,10 +94,10 @@ static mzt_status run_once(runner *r, uint32_t repetition, mzt_error *error) {
         if (i == recording->segment_count) TRY(vulkan_recording_extend(recording, error));
         TRY(submit(r, i, repetition, error));
     }
-    if (!fresh) return MZT_OK;
+    if (!fresh && vulkan_recording_fits(recording)) return MZT_OK;
     while (r->pending > 0)
-        TRY(finish_oldest(r, error)); /* all times are known now */
-    vulkan_recording_adapt(recording);
+        TRY(finish_oldest(r, error)); /* now all times are known */
+    if (!vulkan_recording_fits(recording)) vulkan_recording_rebuild(recording);
     return MZT_OK;
 }
 
@@ -107,7 +107,7 @@ static mzt_status run_all(runner *r, mzt_error *error) {
         TRY(run_once(r, i, error));
     while (r->pending > 0)
         TRY(finish_oldest(r, error));
-    if (!r->cancelled) vulkan_recording_adapt(r->recording);
+
     return MZT_OK;
 }
 

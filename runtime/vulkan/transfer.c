@@ -43,8 +43,9 @@ static mzt_status prepare(vulkan_transfer *transfer, mzt_error *error) {
 void vulkan_transfer_destroy(vulkan_transfer *transfer) {
     vulkan_device *device = transfer->device;
     if (!device) return;
+    vulkan_transfer_wait(transfer, NULL);
     for (int i = 0; i < 2; i++) {
-        if (transfer->pending[i]) vulkan_device_settle(device, transfer->fences[i]);
+
         if (transfer->fences[i]) device->vk.DestroyFence(device->handle, transfer->fences[i], NULL);
     }
     if (transfer->pool) device->vk.DestroyCommandPool(device->handle, transfer->pool, NULL);
@@ -53,9 +54,13 @@ void vulkan_transfer_destroy(vulkan_transfer *transfer) {
 }
 
 static mzt_status wait_half(vulkan_transfer *transfer, uint32_t half, mzt_error *error) {
+    vulkan_device *device = transfer->device;
     if (!transfer->pending[half]) return MZT_OK;
+    mzt_status status = vulkan_device_alive(device, error);
+    if (status == MZT_OK) status = vulkan_device_wait(device, transfer->fences[half], error);
+    if (status < 0) vulkan_device_settle(device, transfer->fences[half]);
     transfer->pending[half] = false;
-    return vulkan_device_wait(transfer->device, transfer->fences[half], error);
+    return status;
 }
 
 mzt_status vulkan_transfer_wait(vulkan_transfer *transfer, mzt_error *error) {

@@ -48,6 +48,8 @@ static void pin_drivers(const char *swiftshader) {
 void vulkan_env_set(void) {
     const char *swiftshader = getenv("MZT_SWIFTSHADER_ICD"), *lavapipe = find_lavapipe();
     pin_drivers(swiftshader);
+    /* Newer validation layers look at what shaders touch, as older ones always did, only when told to. */
+    setenv("VK_KHRONOS_VALIDATION_SYNCVAL_SHADER_ACCESSES_HEURISTIC", "1", 0);
     if (!swiftshader || !*swiftshader || getenv("VK_DRIVER_FILES") || getenv("VK_ICD_FILENAMES")) return;
     char list[2048];
     int length =
