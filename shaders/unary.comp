@@ -35,5 +35,6 @@ void main() {
     if (p.kind == UNARY_SILU) v = silu(v);
     if (p.kind == UNARY_GELU) v = gelu(v);
     if (p.kind == UNARY_QUICK_GELU) v = quick_gelu(v);
+    if (p.kind == UNARY_EXP) v = exp(v);
     result[i] = OUT_TYPE(v);
 }

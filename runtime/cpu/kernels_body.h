@@ -169,6 +169,9 @@ static void KERNEL(activate)(uint32_t kind, float *x, size_t count) {
     } else if (kind == UNARY_QUICK_GELU) {
         for (size_t i = 0; i < count; i++)
             x[i] = x[i] * sigmoid(1.702f * x[i]);
+    } else if (kind == UNARY_EXP) {
+        for (size_t i = 0; i < count; i++)
+            x[i] = exponential(x[i]);
     }
 }
 

@@ -50,6 +50,45 @@ static uint64_t count_items(op o, const op_params *p) {
         return 1;
     case OP_GUIDANCE:
         return p->guidance.samples;
+    case OP_TRANSPOSE_WEIGHT:
+        return (uint64_t)p->transpose_weight.i * p->transpose_weight.kh * p->transpose_weight.kw;
+    case OP_DILATE:
+        return (uint64_t)p->dilate.n * p->dilate.oh * p->dilate.ow;
+    case OP_WEIGHT_GRAD:
+        return (uint64_t)p->weight_grad.splits * p->weight_grad.cout;
+    case OP_COLUMN_SUM:
+        return (uint64_t)p->column_sum.splits * p->column_sum.samples;
+    case OP_REDUCE_SUM:
+        return p->reduce_sum.count;
+    case OP_UNARY_GRAD:
+        return p->unary_grad.count;
+    case OP_GEGLU_GRAD:
+        return p->geglu_grad.rows;
+    case OP_LAYER_NORM_GRAD:
+        return p->layer_norm_grad.rows;
+    case OP_LAYER_NORM_PARAM_GRAD:
+        return p->layer_norm_param_grad.splits;
+    case OP_GROUP_NORM_GRAD_STATS:
+        return (uint64_t)p->group_norm_grad_stats.n * p->group_norm_grad_stats.chunks;
+    case OP_GROUP_NORM_GRAD:
+        return (uint64_t)p->group_norm_grad.n * p->group_norm_grad.groups;
+    case OP_ATTENTION_STATS:
+        return (uint64_t)p->attention_stats.batch * p->attention_stats.heads * p->attention_stats.lq;
+    case OP_ATTENTION_GRAD:
+        return (uint64_t)p->attention_grad.batch * p->attention_grad.heads *
+               (p->attention_grad.kind == ATTENTION_GRAD_Q ? p->attention_grad.lq : p->attention_grad.lk);
+    case OP_GATHER_ROWS_GRAD:
+        return p->gather_rows_grad.x_rows;
+    case OP_UPSAMPLE_GRAD:
+        return (uint64_t)p->upsample_grad.n * p->upsample_grad.h * p->upsample_grad.w;
+    case OP_LOSS:
+        return p->loss.parts;
+    case OP_LOSS_GRAD:
+        return p->loss_grad.count;
+    case OP_SQUARE_SUM:
+        return p->square_sum.parts;
+    case OP_ADAMW:
+        return p->adamw.count;
     case OP_COUNT:
         break;
     }

@@ -20,7 +20,20 @@ reference_function reference_geglu, reference_concat, reference_slice,
 reference_function reference_embedding, reference_timestep_embedding, reference_gather_rows;
 reference_function reference_sampler_input, reference_sampler_update; /* items are pixels; elements */
 reference_function reference_step_advance;
-reference_function reference_guidance; /* items are samples */
+
+/* Training. reference_grad_matrix.c: items are rows of the output; elements for reduce_sum. */
+reference_function reference_transpose_weight, reference_dilate, reference_weight_grad, reference_column_sum,
+    reference_reduce_sum;
+/* reference_grad_elementwise.c: items are elements, rows, parts of a sum. */
+reference_function reference_unary_grad, reference_geglu_grad, reference_upsample_grad,
+    reference_gather_rows_grad, reference_loss, reference_loss_grad;
+/* reference_grad_norm.c: items are rows, splits, [n][chunks], [n][groups]. */
+reference_function reference_layer_norm_grad, reference_layer_norm_param_grad,
+    reference_group_norm_grad_stats, reference_group_norm_grad;
+reference_function reference_attention_stats,
+    reference_attention_grad;                             /* items are [batch][heads][lq or lk] */
+reference_function reference_square_sum, reference_adamw; /* reference_optimizer.c: parts; elements */
+reference_function reference_guidance;                    /* items are samples */
 
 /* Computes one dispatch; the whole of the cpu-reference backend. */
 mzt_status reference_run(cpu_program *g, cpu_call *call, mzt_error *error);
@@ -41,5 +54,17 @@ void operand_copy(const cpu_operand *out, uint64_t to, const cpu_operand *x, uin
 
 /* UNARY_* of x. */
 double reference_activation(uint32_t kind, double x);
+
+/* Its derivative. */
+double reference_activation_slope(uint32_t kind, double x);
+
+/* How group_norm_stats has cut its source. */
+typedef struct reference_groups {
+    uint64_t hw, chunks, rows_per_chunk, groups, size; /* size: channels of a group */
+} reference_groups;
+
+/* Mean and variance of one group of one sample, from the statistics of its chunks. */
+void reference_join_chunks(const cpu_operand *stats, const reference_groups *g, uint64_t sample,
+                           uint64_t group, double *mean, double *variance);
 
 #endif

@@ -27,6 +27,8 @@ double reference_activation(uint32_t kind, double x) {
         return x * 0.5 * (1 + erf(x * sqrt(0.5)));
     case UNARY_QUICK_GELU:
         return x / (1 + exp(-1.702 * x));
+    case UNARY_EXP:
+        return exp(x);
     default:
         return x;
     }

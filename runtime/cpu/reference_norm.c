@@ -56,18 +56,16 @@ bool reference_group_norm_stats(const cpu_call *call, uint64_t first, uint64_t l
 /* Mean and variance of one group of one sample, from its chunks, by Chan, Golub and LeVeque (1979): joining
  * (count a, mean a, squares a) and b: mean += d * b / (a + b), squares += squares b + d^2 * a * b / (a + b),
  * with d = mean b - mean a. */
-static void join_chunks(const cpu_call *call, uint64_t sample, uint64_t group, double *mean,
-                        double *variance) {
-    const group_norm_params *p = &call->params->group_norm;
-    const cpu_operand *stats = &call->operands[GROUP_NORM_PARTIAL];
-    double size = (double)(((uint64_t)p->c0 + p->c1) / p->groups), count = 0, squares = 0;
+void reference_join_chunks(const cpu_operand *stats, const reference_groups *g, uint64_t sample,
+                           uint64_t group, double *mean, double *variance) {
+    double count = 0, squares = 0;
     *mean = 0;
-    for (uint64_t chunk = 0; chunk < p->chunks; chunk++) {
-        uint64_t begin = chunk * p->rows_per_chunk, end = begin + p->rows_per_chunk;
-        if (begin >= p->hw) break;
-        if (end > p->hw) end = p->hw;
-        uint64_t index = ((sample * p->chunks + chunk) * p->groups + group) * 2;
-        double more = (double)(end - begin) * size, distance = operand_load(stats, index) - *mean,
+    for (uint64_t chunk = 0; chunk < g->chunks; chunk++) {
+        uint64_t begin = chunk * g->rows_per_chunk, end = begin + g->rows_per_chunk;
+        if (begin >= g->hw) break;
+        if (end > g->hw) end = g->hw;
+        uint64_t index = ((sample * g->chunks + chunk) * g->groups + group) * 2;
+        double more = (double)((end - begin) * g->size), distance = operand_load(stats, index) - *mean,
                total = count + more;
         *mean += distance * more / total;
         squares += operand_load(stats, index + 1) + distance * distance * count * more / total;
@@ -82,13 +80,14 @@ bool reference_group_norm(const cpu_call *call, uint64_t first, uint64_t last) {
     const cpu_operand *o = call->operands;
     joined source = {&o[GROUP_NORM_X0], &o[GROUP_NORM_X1], p->c0, p->c1, p->x0_base, p->x1_base};
     uint64_t channels = source.c0 + source.c1, size = channels / p->groups, hw = p->hw;
+    const reference_groups cut = {hw, p->chunks, p->rows_per_chunk, p->groups, size};
     uint64_t window_begin = p->row0, window_end = window_begin + p->rows;
     for (uint64_t item = first; item < last; item++) {
         uint64_t sample = item / p->groups, group = item % p->groups;
         uint64_t begin = sample * hw > window_begin ? sample * hw : window_begin;
         uint64_t end = (sample + 1) * hw < window_end ? (sample + 1) * hw : window_end;
         double mean, variance;
-        join_chunks(call, sample, group, &mean, &variance);
+        reference_join_chunks(&o[GROUP_NORM_PARTIAL], &cut, sample, group, &mean, &variance);
         double scale = 1 / sqrt(variance + (double)p->eps);
         for (uint64_t row = begin; row < end; row++) {
             for (uint64_t c = group * size; c < (group + 1) * size; c++) {

@@ -1,5 +1,5 @@
 /* The op table: bindings, error limits and cost of every op; see op.h. */
-#include "plan/op.h"
+#include "plan/op_internal.h"
 
 #include <string.h>
 
@@ -11,6 +11,8 @@
     { name, OP_WRITE, OP_CLASS_##class_, false }
 #define READ_WRITE(name, class_)                                                                             \
     { name, OP_READ_WRITE, OP_CLASS_##class_, false }
+#define READ_WRITE_OPTIONAL(name, class_)                                                                    \
+    { name, OP_READ_WRITE, OP_CLASS_##class_, true }
 #define ROW(op_name, count, out, ...)                                                                        \
     { #op_name, sizeof(op_name##_params), count, {__VA_ARGS__ }, out, LIMITS }
 
@@ -40,6 +42,21 @@ static const op_info table[OP_COUNT] = {
     [OP_TIMESTEP_EMBEDDING] = ROW(timestep_embedding, 2, 1, READ("t", F32), WRITE("out", ACTIVATION)),
     [OP_SAMPLER_INPUT] = ROW(sampler_input, 5, 4, READ("slots", F32), READ("table", F32), READ("step", U32),
                              READ_OPTIONAL("extra", F32), WRITE("out", ACTIVATION)),
+    [OP_UNARY_GRAD] =
+        ROW(unary_grad, 3, 2, READ("x", ACTIVATION), READ("dy", ACTIVATION), WRITE("dx", ACTIVATION)),
+    [OP_GEGLU_GRAD] =
+        ROW(geglu_grad, 3, 2, READ("x", ACTIVATION), READ("dy", ACTIVATION), WRITE("dx", ACTIVATION)),
+    [OP_LAYER_NORM_GRAD] = ROW(layer_norm_grad, 4, 3, READ("x", ACTIVATION), READ("gamma", F32),
+                               READ("dy", ACTIVATION), WRITE("dx", ACTIVATION)),
+    [OP_GROUP_NORM_GRAD] =
+        ROW(group_norm_grad, 6, 5, READ("x", ACTIVATION), READ("partial", F32), READ("gamma", F32),
+            READ("sums", F32), READ("dy", ACTIVATION), WRITE("dx", ACTIVATION)),
+    [OP_ATTENTION_GRAD] =
+        ROW(attention_grad, 6, 5, READ("q", ACTIVATION), READ("k", ACTIVATION), READ("v", ACTIVATION),
+            READ("dout", ACTIVATION), READ("stats", F32), WRITE("dx", ACTIVATION)),
+    [OP_UPSAMPLE_GRAD] = ROW(upsample_grad, 2, 1, READ("dy", ACTIVATION), WRITE("dx", ACTIVATION)),
+    [OP_LOSS_GRAD] = ROW(loss_grad, 4, 3, READ("x", ACTIVATION), READ_OPTIONAL("target", F32),
+                         READ_OPTIONAL("weight", F32), WRITE("dx", ACTIVATION)),
 #undef LIMITS
 /* Statistics and state are f32 whatever the activations are; both sides read the same inputs. */
 #define LIMITS                                                                                               \
@@ -51,6 +68,24 @@ static const op_info table[OP_COUNT] = {
     [OP_GUIDANCE] = ROW(guidance, 7, 6, READ("output", F32), READ("table", F32), READ("step", U32),
                         READ_OPTIONAL("slots", F32), READ_OPTIONAL("known", F32), READ_OPTIONAL("mask", F32),
                         WRITE("out", F32)),
+    [OP_WEIGHT_GRAD] =
+        ROW(weight_grad, 3, 2, READ("x", ACTIVATION), READ("dy", ACTIVATION), WRITE("out", F32)),
+    [OP_COLUMN_SUM] = ROW(column_sum, 2, 1, READ("x", ACTIVATION), WRITE("out", F32)),
+    [OP_REDUCE_SUM] = ROW(reduce_sum, 2, 1, READ("x", F32), WRITE("out", F32)),
+    [OP_LAYER_NORM_PARAM_GRAD] =
+        ROW(layer_norm_param_grad, 3, 2, READ("x", ACTIVATION), READ("dy", ACTIVATION), WRITE("out", F32)),
+    [OP_GROUP_NORM_GRAD_STATS] = ROW(group_norm_grad_stats, 4, 3, READ("x", ACTIVATION), READ("partial", F32),
+                                     READ("dy", ACTIVATION), WRITE("out", F32)),
+    [OP_ATTENTION_STATS] = ROW(attention_stats, 5, 4, READ("q", ACTIVATION), READ("k", ACTIVATION),
+                               READ("out", ACTIVATION), READ("dout", ACTIVATION), WRITE("stats", F32)),
+    [OP_GATHER_ROWS_GRAD] =
+        ROW(gather_rows_grad, 3, 2, READ("index", U32), READ("dy", ACTIVATION), WRITE("dx", F32)),
+    [OP_LOSS] = ROW(loss, 4, 3, READ("x", ACTIVATION), READ_OPTIONAL("target", F32),
+                    READ_OPTIONAL("weight", F32), WRITE("out", F32)),
+    [OP_SQUARE_SUM] = ROW(square_sum, 2, 1, READ("x", F32), WRITE("out", F32)),
+    [OP_ADAMW] = ROW(adamw, 8, 4, READ("gradient", F32), READ("table", F32), READ("step", U32),
+                     READ_OPTIONAL("norm", F32), READ_WRITE("weight", F32), READ_WRITE("m", F32),
+                     READ_WRITE("v", F32), READ_WRITE_OPTIONAL("average", F32)),
 #undef LIMITS
 /* Copies. */
 #define LIMITS                                                                                               \
@@ -61,6 +96,8 @@ static const op_info table[OP_COUNT] = {
     [OP_GATHER_ROWS] =
         ROW(gather_rows, 3, 2, READ("x", ACTIVATION), READ("index", U32), WRITE("out", ACTIVATION)),
     [OP_STEP_ADVANCE] = ROW(step_advance, 1, 0, READ_WRITE("step", U32)),
+    [OP_TRANSPOSE_WEIGHT] = ROW(transpose_weight, 2, 1, READ("weight", WEIGHT), WRITE("out", WEIGHT)),
+    [OP_DILATE] = ROW(dilate, 2, 1, READ("x", ACTIVATION), WRITE("out", ACTIVATION)),
 #undef LIMITS
 };
 
@@ -80,63 +117,57 @@ op op_find(const char *name) {
     return OP_COUNT;
 }
 
-/* Product that stops at the largest number. */
-static uint64_t times(uint64_t a, uint64_t b) {
-    uint64_t result = UINT64_MAX;
-    size_mul(a, b, &result);
-    return result;
-}
-
 uint64_t op_flops(op o, const op_params *p) {
     switch (o) {
     case OP_LINEAR: {
         uint64_t k = (uint64_t)p->linear.k0 + p->linear.k1;
         uint64_t columns = (p->linear.flags & EPILOGUE_GEGLU) ? 2 * (uint64_t)p->linear.n : p->linear.n;
-        return times(times(p->linear.m, columns), 2 * k);
+        return op_times(op_times(p->linear.m, columns), 2 * k);
     }
     case OP_CONV2D: {
-        uint64_t taps = times((uint64_t)p->conv2d.c0 + p->conv2d.c1, times(p->conv2d.kh, p->conv2d.kw));
-        return times(times(p->conv2d.rows, p->conv2d.cout), times(2, taps));
+        uint64_t taps = op_times((uint64_t)p->conv2d.c0 + p->conv2d.c1, op_times(p->conv2d.kh, p->conv2d.kw));
+        return op_times(op_times(p->conv2d.rows, p->conv2d.cout), op_times(2, taps));
     }
     case OP_ATTENTION: {
-        uint64_t pairs =
-            times(times(p->attention.batch, p->attention.heads), times(p->attention.lq, p->attention.lk));
-        uint64_t all = times(pairs, 4 * (uint64_t)p->attention.d);
+        uint64_t pairs = op_times(op_times(p->attention.batch, p->attention.heads),
+                                  op_times(p->attention.lq, p->attention.lk));
+        uint64_t all = op_times(pairs, 4 * (uint64_t)p->attention.d);
         return (p->attention.flags & ATTENTION_CAUSAL) ? all / 2 : all;
     }
     case OP_GROUP_NORM_STATS:
-        return times(times((uint64_t)p->group_norm_stats.c0 + p->group_norm_stats.c1,
-                           p->group_norm_stats.rows_per_chunk),
-                     times(4, p->group_norm_stats.chunk_count));
+        return op_times(op_times((uint64_t)p->group_norm_stats.c0 + p->group_norm_stats.c1,
+                                 p->group_norm_stats.rows_per_chunk),
+                        op_times(4, p->group_norm_stats.chunk_count));
     case OP_GROUP_NORM:
-        return times(times(p->group_norm.rows, (uint64_t)p->group_norm.c0 + p->group_norm.c1), 4);
+        return op_times(op_times(p->group_norm.rows, (uint64_t)p->group_norm.c0 + p->group_norm.c1), 4);
     case OP_LAYER_NORM:
-        return times(times(p->layer_norm.rows, p->layer_norm.c), 8);
+        return op_times(op_times(p->layer_norm.rows, p->layer_norm.c), 8);
     case OP_UNARY:
-        return times(p->unary.count, 4);
+        return op_times(p->unary.count, 4);
     case OP_BINARY:
-        return times(p->binary.count, 3);
+        return op_times(p->binary.count, 3);
     case OP_GEGLU:
-        return times(times(p->geglu.rows, p->geglu.c), 8);
+        return op_times(op_times(p->geglu.rows, p->geglu.c), 8);
     case OP_EMBEDDING:
-        return times(p->embedding.rows, p->embedding.c);
+        return op_times(p->embedding.rows, p->embedding.c);
     case OP_TIMESTEP_EMBEDDING:
-        return times(times(p->timestep_embedding.rows, p->timestep_embedding.dim), 8);
+        return op_times(op_times(p->timestep_embedding.rows, p->timestep_embedding.dim), 8);
     case OP_SAMPLER_INPUT:
-        return times(times(p->sampler_input.pixels, p->sampler_input.c),
-                     2 * (uint64_t)p->sampler_input.slots);
+        return op_times(op_times(p->sampler_input.pixels, p->sampler_input.c),
+                        2 * (uint64_t)p->sampler_input.slots);
     case OP_SAMPLER_UPDATE:
-        return times(p->sampler_update.count, times(p->sampler_update.slots, 24));
+        return op_times(p->sampler_update.count, op_times(p->sampler_update.slots, 24));
     case OP_STEP_ADVANCE:
         return 1;
     case OP_GUIDANCE:
-        return times(times(p->guidance.samples, p->guidance.count), 16);
+        return op_times(op_times(p->guidance.samples, p->guidance.count), 16);
     case OP_CONCAT:
     case OP_SLICE:
     case OP_UPSAMPLE:
     case OP_GATHER_ROWS:
-    case OP_COUNT:
         break; /* copies */
+    default:
+        return op_training_flops(o, p);
     }
     return 0;
 }

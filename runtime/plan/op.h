@@ -28,7 +28,25 @@
  *   sampler_input       slots:f table:f step:u extra:f? -> out
  *   sampler_update      output:f table:f step:u noise:f? -> slots:f (read and written)
  *   step_advance        -> step:u (read and written)
- *   guidance            output:f table:f step:u slots:f? known:f? mask:f? -> out:f */
+ *   guidance            output:f table:f step:u slots:f? known:f? mask:f? -> out:f
+ *   transpose_weight    weight:w -> out:w
+ *   dilate              x -> out
+ *   weight_grad         x dy -> out:f
+ *   column_sum          x -> out:f
+ *   reduce_sum          x:f -> out:f
+ *   unary_grad, geglu_grad  x dy -> dx
+ *   layer_norm_grad     x gamma:f dy -> dx
+ *   layer_norm_param_grad   x dy -> out:f
+ *   group_norm_grad_stats   x partial:f dy -> out:f
+ *   group_norm_grad     x partial:f gamma:f sums:f dy -> dx
+ *   attention_stats     q k out dout -> stats:f
+ *   attention_grad      q k v dout stats:f -> dx
+ *   gather_rows_grad    index:u dy -> dx:f
+ *   upsample_grad       dy -> dx
+ *   loss                x target:f? weight:f? -> out:f
+ *   loss_grad           x target:f? weight:f? -> dx
+ *   square_sum          x:f -> out:f
+ *   adamw               gradient:f table:f step:u norm:f? -> weight:f m:f v:f average:f? (all read and written) */
 #define OP_LIST(X)                                                                                                     \
     X(OP_LINEAR, linear, MZT_PARAMS_LINEAR)                                                                            \
     X(OP_CONV2D, conv2d, MZT_PARAMS_CONV2D)                                                                            \
@@ -48,7 +66,26 @@
     X(OP_SAMPLER_INPUT, sampler_input, MZT_PARAMS_SAMPLER_INPUT)                                                       \
     X(OP_SAMPLER_UPDATE, sampler_update, MZT_PARAMS_SAMPLER_UPDATE)                                                    \
     X(OP_STEP_ADVANCE, step_advance, MZT_PARAMS_STEP_ADVANCE)                                                          \
-    X(OP_GUIDANCE, guidance, MZT_PARAMS_GUIDANCE)
+    X(OP_GUIDANCE, guidance, MZT_PARAMS_GUIDANCE)                                                                      \
+    X(OP_TRANSPOSE_WEIGHT, transpose_weight, MZT_PARAMS_TRANSPOSE_WEIGHT)                                              \
+    X(OP_DILATE, dilate, MZT_PARAMS_DILATE)                                                                            \
+    X(OP_WEIGHT_GRAD, weight_grad, MZT_PARAMS_WEIGHT_GRAD)                                                             \
+    X(OP_COLUMN_SUM, column_sum, MZT_PARAMS_COLUMN_SUM)                                                                \
+    X(OP_REDUCE_SUM, reduce_sum, MZT_PARAMS_REDUCE_SUM)                                                                \
+    X(OP_UNARY_GRAD, unary_grad, MZT_PARAMS_UNARY_GRAD)                                                                \
+    X(OP_GEGLU_GRAD, geglu_grad, MZT_PARAMS_GEGLU_GRAD)                                                                \
+    X(OP_LAYER_NORM_GRAD, layer_norm_grad, MZT_PARAMS_LAYER_NORM_GRAD)                                                 \
+    X(OP_LAYER_NORM_PARAM_GRAD, layer_norm_param_grad, MZT_PARAMS_LAYER_NORM_PARAM_GRAD)                               \
+    X(OP_GROUP_NORM_GRAD_STATS, group_norm_grad_stats, MZT_PARAMS_GROUP_NORM_GRAD_STATS)                               \
+    X(OP_GROUP_NORM_GRAD, group_norm_grad, MZT_PARAMS_GROUP_NORM_GRAD)                                                 \
+    X(OP_ATTENTION_STATS, attention_stats, MZT_PARAMS_ATTENTION_STATS)                                                 \
+    X(OP_ATTENTION_GRAD, attention_grad, MZT_PARAMS_ATTENTION_GRAD)                                                    \
+    X(OP_GATHER_ROWS_GRAD, gather_rows_grad, MZT_PARAMS_GATHER_ROWS_GRAD)                                              \
+    X(OP_UPSAMPLE_GRAD, upsample_grad, MZT_PARAMS_UPSAMPLE_GRAD)                                                       \
+    X(OP_LOSS, loss, MZT_PARAMS_LOSS)                                                                                  \
+    X(OP_LOSS_GRAD, loss_grad, MZT_PARAMS_LOSS_GRAD)                                                                   \
+    X(OP_SQUARE_SUM, square_sum, MZT_PARAMS_SQUARE_SUM)                                                                \
+    X(OP_ADAMW, adamw, MZT_PARAMS_ADAMW)
 
 typedef enum op {
 #define OP_ENUMERATOR(enumerator, name, params) enumerator,

@@ -29,7 +29,7 @@ typedef struct tally {
 static void run_case(const fixture *f, const ops_case *c, tally *t) {
     char text[700];
     mzt_error error = {0};
-    uint64_t bytes = ops_case_bytes(c, op_get(c->op)->output);
+    uint64_t bytes = ops_output_bytes(c);
     void *expected = calloc(1, (size_t)bytes), *out = calloc(1, (size_t)bytes);
     assert_non_null(expected);
     assert_non_null(out);

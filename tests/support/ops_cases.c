@@ -1,5 +1,5 @@
 /* One generator of shapes per op; see ops_cases.h. */
-#include "ops_cases.h"
+#include "ops_cases_internal.h"
 
 #include <stdio.h>
 
@@ -26,22 +26,20 @@ double ops_random_uniform(ops_random *r) {
     return (double)(next(r) >> 11) * 0x1p-52 - 1;
 }
 
-static bool chance(ops_random *r, uint32_t percent) {
+bool ops_chance(ops_random *r, uint32_t percent) {
     return ops_random_between(r, 1, 100) <= percent;
 }
 
-#define PICK(r, list) (list)[ops_random_between((r), 0, sizeof(list) / sizeof *(list)-1)]
-
 /* Widths of rows: 1, those of pictures, odd ones, multiples of 4, 8, 32 and tails around tile sizes. */
-static uint32_t pick_width(ops_random *r) {
+uint32_t ops_pick_width(ops_random *r) {
     static const uint32_t widths[] = {1,  3,  4,  7,  8,  12, 16,  17,  32,  36,
                                       40, 63, 64, 65, 80, 96, 128, 132, 160, 320};
-    return PICK(r, widths);
+    return OPS_PICK(r, widths);
 }
 
-static uint32_t pick_rows(ops_random *r) {
+uint32_t ops_pick_rows(ops_random *r) {
     static const uint32_t rows[] = {1, 2, 5, 8, 16, 31, 32, 64, 65, 77, 100, 128, 130, 256};
-    return PICK(r, rows);
+    return OPS_PICK(r, rows);
 }
 
 /* Every epilogue in turn: index 1, 2, 3, ... walk through the activations, the other flags are drawn. */
@@ -49,9 +47,9 @@ static uint32_t pick_epilogue(ops_random *r, uint32_t index, bool geglu) {
     static const uint32_t activations[] = {0, EPILOGUE_SILU, EPILOGUE_GELU, EPILOGUE_QUICK_GELU,
                                            EPILOGUE_GEGLU};
     uint32_t flags = index % 2 ? activations[index / 2 % (geglu ? 5 : 4)] : 0;
-    if (chance(r, 70)) flags |= EPILOGUE_BIAS;
-    if (chance(r, 40)) flags |= EPILOGUE_RESIDUAL;
-    if (chance(r, 40) && !(flags & EPILOGUE_GEGLU)) flags |= EPILOGUE_VEC;
+    if (ops_chance(r, 70)) flags |= EPILOGUE_BIAS;
+    if (ops_chance(r, 40)) flags |= EPILOGUE_RESIDUAL;
+    if (ops_chance(r, 40) && !(flags & EPILOGUE_GEGLU)) flags |= EPILOGUE_VEC;
     return flags;
 }
 
@@ -59,17 +57,17 @@ static void make_linear(ops_random *r, uint32_t index, op_params *params) {
     linear_params *p = &params->linear;
     *p = (linear_params){.m = 1, .n = 1, .k0 = 1};
     if (index == 0) return;
-    p->m = pick_rows(r);
-    p->n = pick_width(r);
-    p->k0 = pick_width(r);
-    p->k1 = chance(r, 30) ? pick_width(r) : 0;
+    p->m = ops_pick_rows(r);
+    p->n = ops_pick_width(r);
+    p->k0 = ops_pick_width(r);
+    p->k1 = ops_chance(r, 30) ? ops_pick_width(r) : 0;
     if (index == 1) *p = (linear_params){.m = 130, .n = 132, .k0 = 640, .k1 = 324};
     if (index == 3) *p = (linear_params){.m = 2, .n = 1280, .k0 = 320};
     p->flags = pick_epilogue(r, index, true);
     if (p->flags & EPILOGUE_VEC) {
-        p->rows_per_sample = chance(r, 50) ? p->m : ceil_div(p->m, ops_random_between(r, 1, 3));
-        p->vec_offset = chance(r, 50) ? ops_random_between(r, 0, 9) : 4 * ops_random_between(r, 0, 9);
-        p->vec_stride = chance(r, 30) ? 0 : p->vec_offset + p->n + ops_random_between(r, 0, 3) * 4;
+        p->rows_per_sample = ops_chance(r, 50) ? p->m : ceil_div(p->m, ops_random_between(r, 1, 3));
+        p->vec_offset = ops_chance(r, 50) ? ops_random_between(r, 0, 9) : 4 * ops_random_between(r, 0, 9);
+        p->vec_stride = ops_chance(r, 30) ? 0 : p->vec_offset + p->n + ops_random_between(r, 0, 3) * 4;
     }
 }
 
@@ -77,7 +75,7 @@ static void make_linear(ops_random *r, uint32_t index, op_params *params) {
 static void cut_window(ops_random *r, uint32_t total, uint32_t line, uint32_t *row0, uint32_t *rows) {
     *row0 = ops_random_between(r, 0, total - 1);
     *rows = ops_random_between(r, 1, total - *row0);
-    if (chance(r, 60) && total > line) { /* as compilers cut: between lines */
+    if (ops_chance(r, 60) && total > line) { /* as compilers cut: between lines */
         *row0 = *row0 / line * line;
         *rows = ceil_div(*rows, line) * line;
         if (*rows > total - *row0) *rows = total - *row0;
@@ -102,35 +100,35 @@ static void make_conv2d(ops_random *r, uint32_t index, op_params *params) {
                          .rows = 1};
     if (index == 0) return;
     p->n = ops_random_between(r, 1, 3);
-    p->h = PICK(r, sides);
-    p->w = PICK(r, sides);
-    p->c0 = index % 5 == 1 ? 4 : index % 5 == 2 ? 3 : PICK(r, channels);
-    p->c1 = chance(r, 30) ? PICK(r, channels) : 0;
-    p->cout = index % 5 == 3 ? 3 : index % 5 == 4 ? 4 : PICK(r, channels);
+    p->h = OPS_PICK(r, sides);
+    p->w = OPS_PICK(r, sides);
+    p->c0 = index % 5 == 1 ? 4 : index % 5 == 2 ? 3 : OPS_PICK(r, channels);
+    p->c1 = ops_chance(r, 30) ? OPS_PICK(r, channels) : 0;
+    p->cout = index % 5 == 3 ? 3 : index % 5 == 4 ? 4 : OPS_PICK(r, channels);
     if (index == 5) p->c0 = 320, p->cout = 132, p->n = 2;
-    p->kh = PICK(r, kernels);
-    p->kw = chance(r, 80) ? p->kh : PICK(r, kernels);
-    p->stride = chance(r, 30) ? 2 : 1;
+    p->kh = OPS_PICK(r, kernels);
+    p->kw = ops_chance(r, 80) ? p->kh : OPS_PICK(r, kernels);
+    p->stride = ops_chance(r, 30) ? 2 : 1;
     p->flags = pick_epilogue(r, index, false);
-    if (chance(r, 25)) p->flags |= CONV_UPSAMPLE2;
+    if (ops_chance(r, 25)) p->flags |= CONV_UPSAMPLE2;
     uint32_t scale = p->flags & CONV_UPSAMPLE2 ? 2 : 1, after_y, after_x;
     /* symmetric padding, or only below and to the right, or none */
-    p->pad_top = chance(r, 70) ? p->kh / 2 : 0;
-    p->pad_left = chance(r, 80) ? p->kw / 2 * (p->pad_top > 0) : 0;
-    after_y = chance(r, 80) ? p->kh / 2 : 0;
-    after_x = chance(r, 80) ? p->kw / 2 : 0;
+    p->pad_top = ops_chance(r, 70) ? p->kh / 2 : 0;
+    p->pad_left = ops_chance(r, 80) ? p->kw / 2 * (p->pad_top > 0) : 0;
+    after_y = ops_chance(r, 80) ? p->kh / 2 : 0;
+    after_x = ops_chance(r, 80) ? p->kw / 2 : 0;
     if (p->h * scale + p->pad_top + after_y < p->kh) after_y = p->kh - p->h * scale - p->pad_top;
     if (p->w * scale + p->pad_left + after_x < p->kw) after_x = p->kw - p->w * scale - p->pad_left;
     p->oh = (p->h * scale + p->pad_top + after_y - p->kh) / p->stride + 1;
     p->ow = (p->w * scale + p->pad_left + after_x - p->kw) / p->stride + 1;
-    if (chance(r, 15) && p->h * scale >= p->kh && p->w * scale >= p->kw)
-        p->flags |= chance(r, 50) ? CONV_WRAP_X | CONV_WRAP_Y : CONV_WRAP_X;
+    if (ops_chance(r, 15) && p->h * scale >= p->kh && p->w * scale >= p->kw)
+        p->flags |= ops_chance(r, 50) ? CONV_WRAP_X | CONV_WRAP_Y : CONV_WRAP_X;
     p->row0 = 0;
     p->rows = p->n * p->oh * p->ow;
-    if (chance(r, 30)) cut_window(r, p->rows, p->ow, &p->row0, &p->rows);
+    if (ops_chance(r, 30)) cut_window(r, p->rows, p->ow, &p->row0, &p->rows);
     if (p->flags & EPILOGUE_VEC) {
-        p->vec_offset = chance(r, 50) ? ops_random_between(r, 0, 9) : 4 * ops_random_between(r, 0, 9);
-        p->vec_stride = chance(r, 30) ? 0 : p->vec_offset + p->cout + ops_random_between(r, 0, 3) * 4;
+        p->vec_offset = ops_chance(r, 50) ? ops_random_between(r, 0, 9) : 4 * ops_random_between(r, 0, 9);
+        p->vec_stride = ops_chance(r, 30) ? 0 : p->vec_offset + p->cout + ops_random_between(r, 0, 3) * 4;
     }
 }
 
@@ -141,11 +139,11 @@ static void make_attention(ops_random *r, uint32_t index, op_params *params) {
     *p = (attention_params){.batch = 1, .heads = 1, .d = 1, .lq = 1, .lk = 1, .scale = 1};
     if (index > 0) {
         p->batch = ops_random_between(r, 1, 3);
-        p->d = index <= 14 ? sizes[index - 1] : PICK(r, sizes);
+        p->d = index <= 14 ? sizes[index - 1] : OPS_PICK(r, sizes);
         p->heads = p->d >= 160 ? ops_random_between(r, 1, 2) : ops_random_between(r, 1, 5);
-        p->lq = PICK(r, lengths);
-        p->lk = chance(r, 40) ? 77 : chance(r, 50) ? p->lq : PICK(r, lengths);
-        p->flags = chance(r, 30) ? ATTENTION_CAUSAL : 0;
+        p->lq = OPS_PICK(r, lengths);
+        p->lk = ops_chance(r, 40) ? 77 : ops_chance(r, 50) ? p->lq : OPS_PICK(r, lengths);
+        p->flags = ops_chance(r, 30) ? ATTENTION_CAUSAL : 0;
         p->scale = (float)(ops_random_between(r, 5, 40) * 0.1) / (float)(p->d < 8 ? 1 : p->d / 8);
     }
     uint32_t width = p->heads * p->d, layout = index > 0 ? ops_random_between(r, 0, 2) : 0;
@@ -163,17 +161,17 @@ static void make_attention(ops_random *r, uint32_t index, op_params *params) {
 
 static void pick_groups(ops_random *r, uint32_t *c0, uint32_t *c1, uint32_t *groups) {
     static const uint32_t counts[] = {32, 32, 32, 1, 2, 3, 8, 16};
-    *groups = PICK(r, counts);
+    *groups = OPS_PICK(r, counts);
     uint32_t size = ops_random_between(r, 1, *groups > 8 ? 5 : 12), total = *groups * size;
-    *c1 = total > 1 && chance(r, 40) ? ops_random_between(r, 1, total - 1) : 0;
-    if (*c1 && total % 8 == 0 && total > 8 && chance(r, 60))
+    *c1 = total > 1 && ops_chance(r, 40) ? ops_random_between(r, 1, total - 1) : 0;
+    if (*c1 && total % 8 == 0 && total > 8 && ops_chance(r, 60))
         *c1 = ops_random_between(r, 1, total / 4 - 1) * 4;
     *c0 = total - *c1;
 }
 
 static uint32_t pick_pixels(ops_random *r) {
     static const uint32_t pixels[] = {1, 2, 7, 16, 60, 64, 65, 128, 200, 256, 300};
-    return PICK(r, pixels);
+    return OPS_PICK(r, pixels);
 }
 
 static void make_group_norm_stats(ops_random *r, uint32_t index, op_params *params) {
@@ -185,10 +183,10 @@ static void make_group_norm_stats(ops_random *r, uint32_t index, op_params *para
     p->hw = pick_pixels(r);
     pick_groups(r, &p->c0, &p->c1, &p->groups);
     p->rows_per_chunk =
-        chance(r, 50) ? ceil_div(p->hw, ops_random_between(r, 1, 5)) : ops_random_between(r, 1, p->hw);
+        ops_chance(r, 50) ? ceil_div(p->hw, ops_random_between(r, 1, 5)) : ops_random_between(r, 1, p->hw);
     p->chunks = ceil_div(p->hw, p->rows_per_chunk);
     p->chunk_count = p->n * p->chunks;
-    if (chance(r, 30)) cut_window(r, p->n * p->chunks, 1, &p->chunk0, &p->chunk_count);
+    if (ops_chance(r, 30)) cut_window(r, p->n * p->chunks, 1, &p->chunk0, &p->chunk_count);
 }
 
 static void make_group_norm(ops_random *r, uint32_t index, op_params *params) {
@@ -201,10 +199,10 @@ static void make_group_norm(ops_random *r, uint32_t index, op_params *params) {
     pick_groups(r, &p->c0, &p->c1, &p->groups);
     p->rows_per_chunk = ceil_div(p->hw, ops_random_between(r, 1, 6));
     p->chunks = ceil_div(p->hw, p->rows_per_chunk);
-    p->flags = chance(r, 50) ? NORM_SILU : 0;
-    p->eps = chance(r, 50) ? 1e-6f : 1e-5f;
+    p->flags = ops_chance(r, 50) ? NORM_SILU : 0;
+    p->eps = ops_chance(r, 50) ? 1e-6f : 1e-5f;
     p->rows = p->n * p->hw;
-    if (chance(r, 30)) cut_window(r, p->rows, p->hw, &p->row0, &p->rows);
+    if (ops_chance(r, 30)) cut_window(r, p->rows, p->hw, &p->row0, &p->rows);
 }
 
 static void make_layer_norm(ops_random *r, uint32_t index, op_params *params) {
@@ -212,22 +210,22 @@ static void make_layer_norm(ops_random *r, uint32_t index, op_params *params) {
     layer_norm_params *p = &params->layer_norm;
     *p = (layer_norm_params){.rows = 1, .c = 2, .eps = 1e-5f};
     if (index == 0) return;
-    p->rows = pick_rows(r);
-    p->c = PICK(r, widths);
+    p->rows = ops_pick_rows(r);
+    p->c = OPS_PICK(r, widths);
     if (p->c == 1) p->c = 4;
 }
 
-static uint32_t pick_count(ops_random *r) {
+uint32_t ops_pick_count(ops_random *r) {
     static const uint32_t counts[] = {1, 2, 3, 4, 5, 63, 64, 255, 256, 257, 1000, 1024, 4097, 10000};
-    return PICK(r, counts);
+    return OPS_PICK(r, counts);
 }
 
 static void make_unary(ops_random *r, uint32_t index, op_params *params) {
     unary_params *p = &params->unary;
-    *p = (unary_params){.count = 1, .kind = index % 4, .scale = 1};
+    *p = (unary_params){.count = 1, .kind = index % 5, .scale = 1};
     if (index == 0) return;
-    p->count = pick_count(r);
-    if (chance(r, 50)) {
+    p->count = ops_pick_count(r);
+    if (ops_chance(r, 50)) {
         p->scale = (float)ops_random_uniform(r) * 3;
         p->shift = (float)ops_random_uniform(r);
     }
@@ -237,9 +235,9 @@ static void make_binary(ops_random *r, uint32_t index, op_params *params) {
     binary_params *p = &params->binary;
     *p = (binary_params){.count = 1, .b_count = 1, .kind = index % 2, .a_scale = 1, .b_scale = 1};
     if (index == 0) return;
-    p->b_count = pick_count(r);
-    p->count = p->b_count * (chance(r, 40) ? 1 : ops_random_between(r, 1, 5));
-    if (chance(r, 50)) {
+    p->b_count = ops_pick_count(r);
+    p->count = p->b_count * (ops_chance(r, 40) ? 1 : ops_random_between(r, 1, 5));
+    if (ops_chance(r, 50)) {
         p->a_scale = (float)ops_random_uniform(r) * 2;
         p->b_scale = (float)ops_random_uniform(r) * 2;
     }
@@ -247,22 +245,25 @@ static void make_binary(ops_random *r, uint32_t index, op_params *params) {
 
 static void make_geglu(ops_random *r, uint32_t index, op_params *params) {
     params->geglu = (geglu_params){.rows = 1, .c = 1};
-    if (index) params->geglu = (geglu_params){.rows = pick_rows(r), .c = pick_width(r)};
+    if (index) params->geglu = (geglu_params){.rows = ops_pick_rows(r), .c = ops_pick_width(r)};
 }
 
 static void make_concat(ops_random *r, uint32_t index, op_params *params) {
     params->concat = (concat_params){.rows = 1, .c0 = 1, .c1 = 1};
     if (index)
-        params->concat = (concat_params){.rows = pick_rows(r), .c0 = pick_width(r), .c1 = pick_width(r)};
+        params->concat =
+            (concat_params){.rows = ops_pick_rows(r), .c0 = ops_pick_width(r), .c1 = ops_pick_width(r)};
 }
 
 static void make_slice(ops_random *r, uint32_t index, op_params *params) {
     slice_params *p = &params->slice;
     *p = (slice_params){.rows = 1, .x_c = 1, .c = 1};
     if (index == 0) return;
-    *p = (slice_params){.rows = pick_rows(r), .c = pick_width(r)};
-    p->offset = chance(r, 30) ? 0 : chance(r, 50) ? pick_width(r) : 4 * ops_random_between(r, 1, 9);
-    p->x_c = p->offset + p->c + (chance(r, 50) ? 0 : pick_width(r));
+    *p = (slice_params){.rows = ops_pick_rows(r), .c = ops_pick_width(r)};
+    p->offset = ops_chance(r, 30)   ? 0
+                : ops_chance(r, 50) ? ops_pick_width(r)
+                                    : 4 * ops_random_between(r, 1, 9);
+    p->x_c = p->offset + p->c + (ops_chance(r, 50) ? 0 : ops_pick_width(r));
 }
 
 static void make_upsample(ops_random *r, uint32_t index, op_params *params) {
@@ -271,19 +272,19 @@ static void make_upsample(ops_random *r, uint32_t index, op_params *params) {
         params->upsample = (upsample_params){.n = ops_random_between(r, 1, 3),
                                              .h = ops_random_between(r, 1, 9),
                                              .w = ops_random_between(r, 1, 9),
-                                             .c = pick_width(r)};
+                                             .c = ops_pick_width(r)};
 }
 
 static void make_embedding(ops_random *r, uint32_t index, op_params *params) {
     embedding_params *p = &params->embedding;
     *p = (embedding_params){.rows = 1, .c = 1, .vocabulary = 1, .table_rows = 1};
     if (index == 0) return;
-    p->c = pick_width(r);
+    p->c = ops_pick_width(r);
     p->vocabulary = ops_random_between(r, 1, 200);
-    p->length = chance(r, 70) ? 77 : 0;
-    p->rows = p->length ? 77 * ops_random_between(r, 1, 2) : pick_rows(r);
+    p->length = ops_chance(r, 70) ? 77 : 0;
+    p->rows = p->length ? 77 * ops_random_between(r, 1, 2) : ops_pick_rows(r);
     p->table_rows = p->vocabulary;
-    if (chance(r, 40)) cut_window(r, p->vocabulary, 1, &p->table_first, &p->table_rows);
+    if (ops_chance(r, 40)) cut_window(r, p->vocabulary, 1, &p->table_first, &p->table_rows);
 }
 
 static void make_timestep_embedding(ops_random *r, uint32_t index, op_params *params) {
@@ -292,17 +293,17 @@ static void make_timestep_embedding(ops_random *r, uint32_t index, op_params *pa
     *p = (timestep_embedding_params){.rows = 1, .dim = 2, .max_period = 10000, .scale = 1};
     if (index == 0) return;
     p->rows = ops_random_between(r, 1, 6);
-    p->dim = PICK(r, dims);
-    p->flags = chance(r, 60) ? TIMESTEP_FLIP : 0;
-    p->shift = p->dim > 4 && chance(r, 40) ? 1 : 0;
+    p->dim = OPS_PICK(r, dims);
+    p->flags = ops_chance(r, 60) ? TIMESTEP_FLIP : 0;
+    p->shift = p->dim > 4 && ops_chance(r, 40) ? 1 : 0;
 }
 
 static void make_gather_rows(ops_random *r, uint32_t index, op_params *params) {
     gather_rows_params *p = &params->gather_rows;
     *p = (gather_rows_params){.rows = 1, .c = 1, .block = 1, .x_rows = 1};
     if (index == 0) return;
-    p->c = pick_width(r);
-    p->block = chance(r, 50) ? 1 : ops_random_between(r, 2, 9);
+    p->c = ops_pick_width(r);
+    p->block = ops_chance(r, 50) ? 1 : ops_random_between(r, 2, 9);
     p->x_rows = p->block * ops_random_between(r, 1, 20);
     p->rows = p->block * ops_random_between(r, 1, 7);
 }
@@ -312,8 +313,8 @@ static void make_sampler_input(ops_random *r, uint32_t index, op_params *params)
     *p = (sampler_input_params){.pixels = 1, .c = 1, .repeat = 1, .slots = 1, .calls = 1};
     if (index == 0) return;
     *p = (sampler_input_params){.pixels = pick_pixels(r),
-                                .c = chance(r, 60) ? 4 : ops_random_between(r, 1, 16),
-                                .extra_c = chance(r, 40) ? ops_random_between(r, 1, 5) : 0,
+                                .c = ops_chance(r, 60) ? 4 : ops_random_between(r, 1, 16),
+                                .extra_c = ops_chance(r, 40) ? ops_random_between(r, 1, 5) : 0,
                                 .repeat = ops_random_between(r, 1, 2),
                                 .slots = ops_random_between(r, 1, 6),
                                 .calls = ops_random_between(r, 1, 8)};
@@ -323,11 +324,11 @@ static void make_sampler_update(ops_random *r, uint32_t index, op_params *params
     sampler_update_params *p = &params->sampler_update;
     *p = (sampler_update_params){.count = 1, .repeat = 1, .slots = 1, .calls = 1};
     if (index == 0) return;
-    *p = (sampler_update_params){.count = pick_count(r),
+    *p = (sampler_update_params){.count = ops_pick_count(r),
                                  .repeat = ops_random_between(r, 1, 2),
                                  .slots = ops_random_between(r, 1, 6),
                                  .calls = ops_random_between(r, 1, 8),
-                                 .noise_rows = chance(r, 70) ? ops_random_between(r, 1, 4) : 0};
+                                 .noise_rows = ops_chance(r, 70) ? ops_random_between(r, 1, 4) : 0};
 }
 
 static void make_step_advance(ops_random *r, uint32_t index, op_params *params) {
@@ -341,17 +342,15 @@ static void make_guidance(ops_random *r, uint32_t index, op_params *params) {
     *p = (guidance_params){.samples = 1, .count = 1, .repeat = 1, .slots = 1, .calls = 1};
     if (index == 0) return;
     *p = (guidance_params){.samples = ops_random_between(r, 1, 3),
-                           .count = pick_count(r),
+                           .count = ops_pick_count(r),
                            .repeat = ops_random_between(r, 1, 2),
                            .slots = ops_random_between(r, 1, 6),
                            .calls = ops_random_between(r, 1, 8),
-                           .masked = chance(r, 50),
-                           .rescale = chance(r, 60) ? 0.7f : 0};
+                           .masked = ops_chance(r, 50),
+                           .rescale = ops_chance(r, 60) ? 0.7f : 0};
 }
 
-typedef void generator(ops_random *r, uint32_t index, op_params *params);
-
-static generator *const generators[OP_COUNT] = {
+static ops_generator *const generators[OP_COUNT] = {
 #define GENERATOR(enumerator, name, params) [enumerator] = make_##name,
     OP_LIST(GENERATOR)
 #undef GENERATOR
@@ -361,7 +360,7 @@ static generator *const generators[OP_COUNT] = {
 static void place_bases(ops_case *c, ops_random *r) {
     op_region regions[OP_MAX_BINDINGS];
     if (!op_regions(c->op, &c->params, regions)) return;
-    uint32_t mask = chance(r, 50) ? ~31u : ~0u;
+    uint32_t mask = ops_chance(r, 50) ? ~31u : ~0u;
     if (c->op == OP_CONV2D) {
         c->params.conv2d.x0_base = (uint32_t)regions[0].first & mask;
         c->params.conv2d.x1_base = (uint32_t)regions[1].first & mask;

@@ -23,11 +23,23 @@ uint64_t ops_case_bytes(const ops_case *c, uint32_t binding) {
     return align_up(c->elements[binding] * dtype_size(c->types[binding]), 4);
 }
 
+uint64_t ops_output_offset(const ops_case *c, uint32_t binding) {
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < binding; i++)
+        if (op_get(c->op)->bindings[i].access & OP_WRITE) bytes += ops_case_bytes(c, i);
+    return bytes;
+}
+
+uint64_t ops_output_bytes(const ops_case *c) {
+    return ops_output_offset(c, op_get(c->op)->binding_count);
+}
+
 double ops_limit(const ops_case *c) {
     return op_get(c->op)->limit[c->activation];
 }
 
 static bool is_weight(const op_binding_info *info) {
+    if (info->access != OP_READ) return false;
     return info->class_ == OP_CLASS_WEIGHT || strcmp(info->name, "bias") == 0 ||
            strcmp(info->name, "gamma") == 0 || strcmp(info->name, "beta") == 0;
 }
@@ -117,8 +129,9 @@ static mzt_status read_back(program *g, const bench *b, const ops_case *c, void 
         if (!after) return error_memory(error, "buffer", b->buffers[i].bytes);
         mzt_status status = program_read(g, i, 0, after, b->buffers[i].bytes, error);
         if (status >= 0) status = check_untouched(b, c, i, after, error);
-        uint32_t output = op_get(c->op)->output;
-        if (status >= 0 && b->binding_of[i] == output) memcpy(out, after, (size_t)ops_case_bytes(c, output));
+        uint32_t binding = b->binding_of[i];
+        if (status >= 0 && binding != PLAN_NONE && (op_get(c->op)->bindings[binding].access & OP_WRITE))
+            memcpy((uint8_t *)out + ops_output_offset(c, binding), after, (size_t)ops_case_bytes(c, binding));
         free(after);
         TRY(status);
     }
@@ -153,8 +166,8 @@ mzt_status ops_run(executor *e, const ops_case *c, uint32_t repeat, double *seco
     return status;
 }
 
-double ops_compare(const ops_case *c, const void *out, const void *reference) {
-    uint32_t output = op_get(c->op)->output;
+/* One written binding. */
+static double compare(const ops_case *c, uint32_t output, const void *out, const void *reference) {
     dtype type = c->types[output];
     size_t size = dtype_size(type), first = (size_t)c->regions[output].first,
            end = (size_t)c->regions[output].end;
@@ -170,4 +183,15 @@ double ops_compare(const ops_case *c, const void *out, const void *reference) {
     }
     double error = norm > 0 ? sqrt(difference / norm) : INFINITY;
     return isfinite(error) ? error : INFINITY;
+}
+
+double ops_compare(const ops_case *c, const void *out, const void *reference) {
+    double worst = 0;
+    for (uint32_t i = 0; i < op_get(c->op)->binding_count; i++) {
+        if (!(op_get(c->op)->bindings[i].access & OP_WRITE)) continue;
+        uint64_t offset = ops_output_offset(c, i);
+        worst =
+            fmax(worst, compare(c, i, (const uint8_t *)out + offset, (const uint8_t *)reference + offset));
+    }
+    return worst;
 }

@@ -5,18 +5,22 @@
 #include "executor.h"
 #include "ops_cases.h"
 
-/* Runs `c` and copies the bytes of its output binding to `out` (ops_case_bytes of them). MISMATCH names a
- * byte that the dispatch had no business to change: in a guard zone, in an input, or in the output outside of
- * the op's region. `seconds` may be NULL; otherwise it receives the shortest of `repeat` timed runs.
- * UNSUPPORTED: the device cannot run these types. */
+/* Runs `c` and copies the bytes of its written bindings, one after another, to `out` (ops_output_bytes).
+ * MISMATCH names a byte that the dispatch had no business to change: in a guard zone, in an input, or in the
+ * output outside of the op's region. `seconds` may be NULL; otherwise it receives the shortest of `repeat`
+ * timed runs. UNSUPPORTED: the device cannot run these types. */
 mzt_status ops_run(executor *e, const ops_case *c, uint32_t repeat, double *seconds, void *out,
                    mzt_error *error);
 
 /* Bytes of binding `binding` as bound. */
 uint64_t ops_case_bytes(const ops_case *c, uint32_t binding);
 
-/* ||out - reference|| / ||reference|| over the op's region; infinite where a value is not finite but the
- * reference is, or where the limit is 0 and a bit differs. */
+/* Bytes of all written bindings, and where one of them begins among these. */
+uint64_t ops_output_bytes(const ops_case *c);
+uint64_t ops_output_offset(const ops_case *c, uint32_t binding);
+
+/* The largest ||out - reference|| / ||reference|| of a written binding, over the op's region; infinite where
+ * a value is not finite but the reference is, or where the limit is 0 and a bit differs. */
 double ops_compare(const ops_case *c, const void *out, const void *reference);
 
 /* The error limit of the op for the case's activation type. */

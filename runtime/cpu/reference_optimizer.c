@@ -1,0 +1,59 @@
+/* The optimiser's ops for cpu-reference. */
+#include <math.h>
+
+#include "cpu/reference.h"
+
+bool reference_square_sum(const cpu_call *call, uint64_t first, uint64_t last) {
+    const square_sum_params *p = &call->params->square_sum;
+    for (uint64_t part = first; part < last; part++) {
+        uint64_t begin = part * p->per_part, end = begin + p->per_part;
+        if (end > p->count) end = p->count;
+        double sum = 0;
+        for (uint64_t i = begin; i < end; i++) {
+            double x = operand_load(&call->operands[SQUARE_SUM_X], i);
+            sum += x * x;
+        }
+        operand_store(&call->operands[SQUARE_SUM_OUT], p->out_first + part, sum);
+    }
+    return true;
+}
+
+/* By what gradients are multiplied; NAN: nothing may change. */
+static double gradient_factor(const cpu_call *call, const float *row) {
+    double factor = (double)row[OPTIMIZER_ROW_GRADIENT_SCALE], most = (double)row[OPTIMIZER_ROW_MAX_NORM];
+    if (!(call->params->adamw.flags & ADAMW_NORM)) return factor;
+    double squares = operand_load(&call->operands[ADAMW_IN_NORM], 0);
+    if (!isfinite(squares)) return NAN;
+    if (!(most > 0)) return factor;
+    double clip = most / (factor * sqrt(squares) + 1e-6);
+    return clip < 1 ? factor * clip : factor;
+}
+
+bool reference_adamw(const cpu_call *call, uint64_t first, uint64_t last) {
+    const adamw_params *p = &call->params->adamw;
+    const cpu_operand *o = call->operands;
+    uint32_t step = ((const uint32_t *)o[ADAMW_STEP].data)[0];
+    if (step >= p->steps) step = p->steps - 1;
+    const float *row = (const float *)o[ADAMW_TABLE].data + (uint64_t)step * OPTIMIZER_ROW_LENGTH;
+    double factor = gradient_factor(call, row), beta1 = (double)row[OPTIMIZER_ROW_BETA1],
+           beta2 = (double)row[OPTIMIZER_ROW_BETA2], bias1 = (double)row[OPTIMIZER_ROW_BIAS1],
+           bias2 = (double)row[OPTIMIZER_ROW_BIAS2], epsilon = (double)row[OPTIMIZER_ROW_EPSILON],
+           kept = (double)row[OPTIMIZER_ROW_EMA_DECAY],
+           rate = (double)row[OPTIMIZER_ROW_LEARNING_RATE] * (double)p->rate,
+           decay = (double)row[OPTIMIZER_ROW_WEIGHT_DECAY] * (double)p->decay;
+    if (isnan(factor)) return true;
+    for (uint64_t i = first; i < last; i++) {
+        double g = factor * operand_load(&o[ADAMW_GRADIENT], i);
+        double m = beta1 * operand_load(&o[ADAMW_M], i) + (1 - beta1) * g;
+        double v = beta2 * operand_load(&o[ADAMW_V], i) + (1 - beta2) * g * g;
+        double weight = (1 - rate * decay) * operand_load(&o[ADAMW_WEIGHT], i) -
+                        rate * (m / bias1) / (sqrt(v / bias2) + epsilon);
+        operand_store(&o[ADAMW_M], i, m);
+        operand_store(&o[ADAMW_V], i, v);
+        operand_store(&o[ADAMW_WEIGHT], i, weight);
+        if (p->flags & ADAMW_AVERAGE)
+            operand_store(&o[ADAMW_IN_AVERAGE], i,
+                          kept * operand_load(&o[ADAMW_IN_AVERAGE], i) + (1 - kept) * weight);
+    }
+    return true;
+}
