@@ -14,22 +14,25 @@ void conditioning_destroy(conditioning *c) {
 }
 
 /* Ids must lie inside the embedding table; who gave them is told. */
-static mzt_status check_ids(const clip_config *config, const uint32_t *ids, uint64_t count, const char *name, mzt_error *error) {
+static mzt_status check_ids(const clip_config *config, const uint32_t *ids, uint64_t count, const char *name,
+                            mzt_error *error) {
     for (uint64_t i = 0; i < count; i++)
         if (ids[i] >= config->vocabulary)
-            return error_set(error, MZT_ERROR_INVALID, "token id %u is not below %s's vocabulary size of %u", ids[i], name,
-                             config->vocabulary);
+            return error_set(error, MZT_ERROR_INVALID, "token id %u is not below %s's vocabulary size of %u",
+                             ids[i], name, config->vocabulary);
     return MZT_OK;
 }
 
-mzt_status text_encoder_run(const model *m, executor *e, precision p, uint32_t index, const uint32_t *ids, uint32_t rows,
-                            uint32_t length, uint32_t skip, const text_states *states, mzt_error *error) {
+mzt_status text_encoder_run(const model *m, executor *e, precision p, uint32_t index, const uint32_t *ids,
+                            uint32_t rows, uint32_t length, uint32_t skip, const text_states *states,
+                            mzt_error *error) {
     const model_component part = index ? MODEL_TEXT_ENCODER_2 : MODEL_TEXT_ENCODER;
     const clip_config *config = &m->text[index];
     const char *name = model_component_name(part);
     if (!m->weights[part]) return error_set(error, MZT_ERROR_NOT_FOUND, "%s has no %s", m->path, name);
     if (length == 0 || length > config->positions)
-        return error_set(error, MZT_ERROR_INVALID, "%s takes 1 to %u tokens, given %u", name, config->positions, length);
+        return error_set(error, MZT_ERROR_INVALID, "%s takes 1 to %u tokens, given %u", name,
+                         config->positions, length);
     TRY(check_ids(config, ids, (uint64_t)rows * length, name, error));
     dtype type;
     TRY(precision_resolve(p, &e->limits, &type, error));
@@ -53,9 +56,11 @@ mzt_status text_encoder_run(const model *m, executor *e, precision p, uint32_t i
         {"hidden", outputs.hidden_state, states->hidden, (uint64_t)rows * length * config->channels},
         {"pooled", outputs.pooler_output, states->pooled, (uint64_t)rows * config->channels},
         {"embeds", outputs.text_embeds, states->embeds, (uint64_t)rows * config->projection_channels},
+        {"normed", outputs.hidden_normed, states->normed, (uint64_t)rows * length * config->channels},
     };
+    enum { WANTED = sizeof wanted / sizeof *wanted };
     bool needs_eos = states->pooled || states->embeds;
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < WANTED; i++)
         if (wanted[i].out) graph_output(g, wanted[i].value, wanted[i].name);
     network n = {0};
     mzt_status status = network_create(e, g, m->weights[part], &n, error);
@@ -65,7 +70,7 @@ mzt_status text_encoder_run(const model *m, executor *e, precision p, uint32_t i
         status = network_set_u32(&n, "eos", eos, rows, error);
     }
     if (status >= 0) status = network_run(&n, error);
-    for (int i = 0; status >= 0 && i < 4; i++)
+    for (int i = 0; status >= 0 && i < WANTED; i++)
         if (wanted[i].out) status = network_get(&n, wanted[i].name, wanted[i].out, wanted[i].count, error);
     if (status < 0) error_prefix(error, "%s: ", name);
     network_destroy(&n);
@@ -74,15 +79,18 @@ mzt_status text_encoder_run(const model *m, executor *e, precision p, uint32_t i
 }
 
 /* Writes src [rows][c] into columns of dst [rows][stride] from `offset` on. */
-static void place_columns(float *dst, uint32_t stride, uint32_t offset, const float *src, uint64_t rows, uint32_t c) {
-    for (uint64_t r = 0; r < rows; r++) memcpy(dst + r * stride + offset, src + r * c, c * sizeof *src);
+static void place_columns(float *dst, uint32_t stride, uint32_t offset, const float *src, uint64_t rows,
+                          uint32_t c) {
+    for (uint64_t r = 0; r < rows; r++)
+        memcpy(dst + r * stride + offset, src + r * c, c * sizeof *src);
 }
 
-static mzt_status encode_two(const model *m, executor *e, precision p, const uint32_t *ids, const uint32_t *ids2, conditioning *c,
-                             mzt_error *error) {
+static mzt_status encode_two(const model *m, executor *e, precision p, const uint32_t *ids,
+                             const uint32_t *ids2, conditioning *c, mzt_error *error) {
     const uint32_t widths[2] = {m->text[0].channels, m->text[1].channels};
     const uint64_t tokens = (uint64_t)c->rows * c->length;
-    float *states = host_calloc(m->host, tokens * (widths[0] > widths[1] ? widths[0] : widths[1]), sizeof *states);
+    float *states =
+        host_calloc(m->host, tokens * (widths[0] > widths[1] ? widths[0] : widths[1]), sizeof *states);
     if (!states) return error_memory(error, "text encoder states", tokens);
     mzt_status status = MZT_OK;
     for (uint32_t i = 0; status >= 0 && i < 2; i++) {
@@ -94,8 +102,9 @@ static mzt_status encode_two(const model *m, executor *e, precision p, const uin
     return status;
 }
 
-mzt_status conditioning_from_ids(const model *m, executor *e, precision p, const uint32_t *ids, const uint32_t *ids2,
-                                 uint32_t rows, uint32_t length, conditioning *out, mzt_error *error) {
+mzt_status conditioning_from_ids(const model *m, executor *e, precision p, const uint32_t *ids,
+                                 const uint32_t *ids2, uint32_t rows, uint32_t length, conditioning *out,
+                                 mzt_error *error) {
     bool xl = model_is_xl(m);
     conditioning c = {.host = m->host, .rows = rows, .length = length, .channels = m->text[0].channels};
     *out = (conditioning){0};
@@ -104,11 +113,13 @@ mzt_status conditioning_from_ids(const model *m, executor *e, precision p, const
         c.pooled_channels = m->text[1].projection ? m->text[1].projection_channels : 0;
     }
     if (c.channels != m->unet.context_channels)
-        return error_set(error, MZT_ERROR_INVALID, "%s: unet's cross_attention_dim is %u, but the text encoders give %u channels",
+        return error_set(error, MZT_ERROR_INVALID,
+                         "%s: unet's cross_attention_dim is %u, but the text encoders give %u channels",
                          m->path, m->unet.context_channels, c.channels);
     uint64_t tokens = (uint64_t)rows * length;
     c.context = host_calloc(m->host, tokens * c.channels, sizeof(float));
-    c.pooled = c.pooled_channels ? host_calloc(m->host, (uint64_t)rows * c.pooled_channels, sizeof(float)) : NULL;
+    c.pooled =
+        c.pooled_channels ? host_calloc(m->host, (uint64_t)rows * c.pooled_channels, sizeof(float)) : NULL;
     mzt_status status = MZT_OK;
     if (!c.context || (c.pooled_channels && !c.pooled)) {
         status = error_memory(error, "conditioning", tokens * c.channels * sizeof(float));
@@ -122,30 +133,5 @@ mzt_status conditioning_from_ids(const model *m, executor *e, precision p, const
         conditioning_destroy(&c);
     else
         *out = c;
-    return status;
-}
-
-mzt_status conditioning_from_texts(const model *m, executor *e, precision p, const char *const *texts, uint32_t rows,
-                                   conditioning *out, mzt_error *error) {
-    uint32_t *ids[2] = {NULL, NULL}, length = 0;
-    mzt_status status = MZT_OK;
-    *out = (conditioning){0};
-    for (uint32_t i = 0; status >= 0 && i < (model_is_xl(m) ? 2u : 1u); i++) {
-        const bpe *tokenizer = m->tokenizer[i];
-        if (!tokenizer) {
-            status = error_set(error, MZT_ERROR_NOT_FOUND, "%s has no %s folder: it needs vocab.json and merges.txt of its tokenizer",
-                               m->path, i ? "tokenizer_2" : "tokenizer");
-            break;
-        }
-        uint32_t longest = bpe_max_length(tokenizer) < m->text[i].positions ? bpe_max_length(tokenizer) : m->text[i].positions;
-        if (i == 0) length = longest;
-        ids[i] = host_calloc(m->host, (size_t)rows * length, sizeof *ids[i]);
-        if (!ids[i]) status = error_memory(error, "token ids", (uint64_t)rows * length);
-        for (uint32_t r = 0; status >= 0 && r < rows; r++)
-            status = bpe_encode_padded(tokenizer, texts[r], length, ids[i] + (size_t)r * length, NULL, error);
-    }
-    if (status >= 0) status = conditioning_from_ids(m, e, p, ids[0], ids[1], rows, length, out, error);
-    host_free(m->host, ids[0]);
-    host_free(m->host, ids[1]);
     return status;
 }

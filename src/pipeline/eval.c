@@ -49,8 +49,7 @@ static mzt_status eval_text(eval_context *c, uint32_t index) {
     if (status >= 0 && config->projection) status = add(c, name, "text_embeds", 2, projected, &embeds);
     if (status >= 0 && !config->projection) status = add(c, name, "pooler_output", 2, pooled, &pool);
     if (status >= 0) {
-        text_states states = {last->values, hidden->values, pool ? pool->values : NULL,
-                              embeds ? embeds->values : NULL};
+        text_states states = {.last = last->values, .hidden = hidden->values, .pooled = pool ? pool->values : NULL, .embeds = embeds ? embeds->values : NULL};
         status = text_encoder_run(c->m, c->e, c->p, index, ids, shape[0], shape[1], 1, &states, c->error);
     }
     host_free(c->m->host, ids);
