@@ -21,10 +21,10 @@ typedef struct synthetic_options {
     uint32_t components; /* whose weights to write: bits 1 << model_component; 0: all of the model's */
 } synthetic_options;
 
-/* Writes a model folder. `source` is a preset, or a folder whose model_index.json and configurations are
- * copied; weights that are there (model.safetensors and the like) are copied too and not made up. Tokenizers
- * get synthetic_tokenizer_write's vocabulary. NOT_FOUND lists the presets; else the errors of reading and
- * writing. */
+/* Writes a model folder. `source` is a preset ("./tiny" is a folder), or a folder whose model_index.json and
+ * configurations are copied; weights that are there (model.safetensors and the like) are copied too and not
+ * made up. Tokenizers get synthetic_tokenizer_write's vocabulary. NOT_FOUND lists the presets; else the
+ * errors of reading and writing. */
 mzt_status synthetic_model_write(const base_host *host, const char *source, const char *folder,
                                  const synthetic_options *options, mzt_error *error);
 

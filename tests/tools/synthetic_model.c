@@ -11,16 +11,19 @@
 typedef struct folder_copy {
     const base_host *host;
     const char *source, *target;
+    bool preset; /* the source is a preset, whatever folders there are */
 } folder_copy;
 
 /* Copies source/path to target/path; a preset's files come out of its table. */
 static mzt_status copy_file(const folder_copy *c, const char *path, mzt_error *error) {
-    const char *preset = synthetic_preset_file(c->source, path);
+    const char *text = c->preset ? synthetic_preset_file(c->source, path) : NULL;
     char *from = path_join(c->host, c->source, path), *to = path_join(c->host, c->target, path), *data = NULL;
-    uint64_t size = preset ? strlen(preset) : 0;
+    uint64_t size = text ? strlen(text) : 0;
     mzt_status status = from && to ? MZT_OK : error_memory(error, path, 0);
-    if (status >= 0 && !preset) status = file_read(c->host, from, COPY_LIMIT, &data, &size, error);
-    if (status >= 0) status = file_write(c->host, to, preset ? preset : data, size, error);
+    if (status >= 0 && c->preset && !text)
+        status = error_set(error, MZT_ERROR_NOT_FOUND, "preset %s has no %s", c->source, path);
+    if (status >= 0 && !c->preset) status = file_read(c->host, from, COPY_LIMIT, &data, &size, error);
+    if (status >= 0) status = file_write(c->host, to, c->preset ? text : data, size, error);
     host_free(c->host, from);
     host_free(c->host, to);
     host_free(c->host, data);
@@ -31,7 +34,7 @@ static mzt_status copy_file(const folder_copy *c, const char *path, mzt_error *e
 static mzt_status copy_weights(const folder_copy *c, const char *component, bool *copied, mzt_error *error) {
     static const char *const names[] = {"model.safetensors", "diffusion_pytorch_model.safetensors"};
     *copied = false;
-    for (int i = 0; i < 2 && !*copied; i++) {
+    for (int i = 0; i < 2 && !c->preset && !*copied; i++) {
         char path[80];
         snprintf(path, sizeof path, "%s/%s", component, names[i]);
         char *from = path_join(c->host, c->source, path);
@@ -62,8 +65,9 @@ static mzt_status write_component(const folder_copy *c, model_component componen
 
 mzt_status synthetic_model_write(const base_host *host, const char *source, const char *folder,
                                  const synthetic_options *options, mzt_error *error) {
-    const folder_copy copy = {host, source, folder};
-    if (!synthetic_preset_file(source, "model_index.json") && !file_exists(source))
+    const bool preset = synthetic_preset_file(source, "model_index.json") != NULL;
+    const folder_copy copy = {host, source, folder, preset};
+    if (!preset && !file_exists(source))
         return error_set(error, MZT_ERROR_NOT_FOUND, "%s: neither a preset (%s) nor a folder", source,
                          synthetic_preset_names());
     model_index index = {0};
