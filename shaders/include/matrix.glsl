@@ -67,16 +67,26 @@ vec4 multiply_add(vec4 acc, vec4 a, vec4 b0, vec4 b1, vec4 b2, vec4 b3) {
 #include "epilogue.glsl"
 
 void store_quads(vec4 first, vec4 second, uint row, uint column, uint quad_distance) {
+    [[dont_unroll]] for (uint h = 0u; h < (GEGLU ? 1u : 2u); h++, column += quad_distance) {
+        vec4 value = h == 0u ? first : second;
 #ifdef VEC4
-    if (column < COLUMNS) store_result(first, second, row, column);
-    if (!GEGLU && column + quad_distance < COLUMNS)
-        store_result(second, second, row, column + quad_distance);
+        if (column < COLUMNS) store_result(value, second, row, column);
 #else
-    [[unroll]] for (uint j = 0u; j < 4u; j++) {
-        if (column + j < COLUMNS) store_result(first[j], second[j], row, column + j);
-        if (!GEGLU && column + quad_distance + j < COLUMNS)
-            store_result(second[j], second[j], row, column + quad_distance + j);
-    }
+        [[dont_unroll]] for (uint j = 0u; j < 4u; j++) {
+            if (column + j < COLUMNS) store_result(value.x, second.x, row, column + j);
+            value = value.yzwx;
+            second = second.yzwx;
+        }
 #endif
+    }
 }
+
+// Stores row by row in a loop of one body: the rows move down through acc[0], since an array in registers cannot be indexed.
+// Eight copies of the epilogue would be eight times the code, and spill registers.
+#define STORE_ROWS(row_of, column, quad_distance)                                                                          \
+    [[dont_unroll]] for (uint i = 0u; i < ROWS_EACH; i++) {                                                                \
+        uint row = row_of(i);                                                                                              \
+        if (row < ROWS) store_quads(acc[0][0], acc[0][1], row, column, quad_distance);                                     \
+        [[unroll]] for (uint j = 1u; j < ROWS_EACH; j++) acc[j - 1u] = acc[j];                                             \
+    }
 #endif
