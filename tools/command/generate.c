@@ -1,24 +1,13 @@
 /* mezzotint generate: a prompt in, a PNG out. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/threads.h"
-#include "command.h"
+#include "generate_command.h"
 #include "image/png.h"
-#include "json/json_write.h"
 #include "model_path.h"
-#include "pipeline/generate.h"
-#include "progress.h"
-
-typedef struct generate_command {
-    command_context *context;
-    const char *model, *output, *device, *precision_name, *rng_name;
-    bool json, quiet, seed_given;
-    generate_request request;
-    progress bar;
-    generate_phase shown;
-} generate_command;
 
 static const char *const phase_labels[] = {"reading the prompt", "preparing", "denoising", "decoding"};
 
@@ -35,161 +24,249 @@ static bool on_progress(void *user, generate_phase phase, double share, uint32_t
     return !command_interrupted();
 }
 
-/* "picture.png" stays for one picture; of several the second is "picture-2.png". */
-static void output_name(const generate_command *c, uint32_t index, char *name, size_t size) {
-    const char *dot = strrchr(c->output, '.');
-    if (c->request.count <= 1 || index == 0)
-        snprintf(name, size, "%s", c->output);
-    else if (dot && !strchr(dot, '/'))
-        snprintf(name, size, "%.*s-%u%s", (int)(dot - c->output), c->output, index + 1, dot);
-    else
-        snprintf(name, size, "%s-%u", c->output, index + 1);
+/* A few pictures a second are enough, and all that a slow terminal takes. */
+static void on_preview(void *user, const image *picture, uint32_t step, uint32_t steps) {
+    generate_command *c = user;
+    double now = clock_seconds();
+    if (step + 1 < steps && now - c->previewed < 0.15) return;
+    c->previewed = now;
+    progress_clear(&c->bar);
+    if (terminal_draw(&c->terminal, picture, NULL) < 0)
+        c->terminal.kind = TERMINAL_NONE; /* a look less is no failure */
 }
 
-/* The text chunk that other programs of the field read. */
-static mzt_status add_parameters(const generate_command *c, const generate_result *r, uint32_t index, image_text_list *text,
-                                 mzt_error *error) {
-    const generate_request *q = &c->request;
-    const size_t size = strlen(q->prompt) + strlen(q->negative) + 512;
-    char *line = host_calloc(&c->context->host, size, 1);
-    if (!line) return error_memory(error, "parameters", size);
-    const char *name = strrchr(c->model, '/');
-    snprintf(line, size,
-             "%s%s%s\nSteps: %u, Sampler: %s, Schedule type: %s, CFG scale: %g, Seed: %llu, Size: %ux%u, Model: %s, RNG: %s, "
-             "Version: mezzotint %s",
-             q->prompt, q->negative[0] ? "\nNegative prompt: " : "", q->negative, r->steps, r->sampler, r->schedule, q->guidance,
-             (unsigned long long)(q->seed + index), r->width, r->height, name && name[1] ? name + 1 : c->model,
-             random_kind_name(q->rng), MZT_VERSION_STRING);
-    mzt_status status = image_text_add(&c->context->host, text, "parameters", line, error);
-    host_free(&c->context->host, line);
-    return status;
+/* "0.1-0.9" */
+static mzt_status parse_interval(const char *text, double interval[2], mzt_error *error) {
+    char begin[32] = "";
+    const char *dash = strchr(text, '-');
+    if (dash && dash - text < 31) snprintf(begin, sizeof begin, "%.*s", (int)(dash - text), text);
+    if (dash && parameters_number(begin, &interval[0]) && parameters_number(dash + 1, &interval[1]))
+        return MZT_OK;
+    return error_set(error, MZT_ERROR_INVALID,
+                     "--guidance-interval %s: expected two shares of the steps, such as 0.2-0.8", text);
 }
 
-static mzt_status print_json(const generate_command *c, const executor_limits *device, const generate_result *r, mzt_error *error) {
-    json_writer w = json_writer_make(&c->context->host);
-    json_write_object(&w, NULL);
-    json_write_array(&w, "images");
-    for (uint32_t i = 0; i < r->count; i++) {
-        char name[4096];
-        output_name(c, i, name, sizeof name);
-        json_write_object(&w, NULL);
-        json_write_string(&w, "file", name);
-        json_write_uint(&w, "seed", c->request.seed + i);
-        json_write_end_object(&w);
-    }
-    json_write_end_array(&w);
-    json_write_string(&w, "prompt", c->request.prompt);
-    json_write_string(&w, "negative", c->request.negative);
-    json_write_string(&w, "model", c->model);
-    json_write_string(&w, "device", device->name);
-    json_write_string(&w, "precision", c->precision_name);
-    json_write_uint(&w, "width", r->width);
-    json_write_uint(&w, "height", r->height);
-    json_write_uint(&w, "steps", r->steps);
-    json_write_uint(&w, "evaluations", r->calls);
-    json_write_double(&w, "guidance", c->request.guidance);
-    json_write_string(&w, "sampler", r->sampler);
-    json_write_string(&w, "schedule", r->schedule);
-    json_write_string(&w, "rng", random_kind_name(c->request.rng));
-    json_write_uint(&w, "device_bytes", r->device_bytes);
-    json_write_object(&w, "seconds");
-    json_write_double(&w, "text", r->text_seconds);
-    json_write_double(&w, "prepare", r->prepare_seconds);
-    json_write_double(&w, "denoise", r->denoise_seconds);
-    json_write_double(&w, "decode", r->decode_seconds);
-    json_write_end_object(&w);
-    json_write_end_object(&w);
-    char *line;
-    TRY(json_writer_finish(&w, &line, NULL, error));
-    puts(line);
-    host_free(&c->context->host, line);
+static mzt_status parse_tile(const char *text, model_wrap *tile, mzt_error *error) {
+    bool x = strcmp(text, "x") == 0, y = strcmp(text, "y") == 0, both = strcmp(text, "xy") == 0;
+    if (!x && !y && !both) return error_set(error, MZT_ERROR_INVALID, "--tile %s: expected x, y or xy", text);
+    *tile = (model_wrap){x || both, y || both};
     return MZT_OK;
 }
 
-static mzt_status save(const generate_command *c, const generate_result *r, mzt_error *error) {
-    for (uint32_t i = 0; i < r->count; i++) {
-        char name[4096];
-        image_text_list text = {0};
-        output_name(c, i, name, sizeof name);
-        mzt_status status = add_parameters(c, r, i, &text, error);
-        if (status >= 0) status = image_png_write(&c->context->host, name, &r->images[i], &text, error);
-        image_text_free(&c->context->host, &text);
-        if (status < 0) return status;
-        if (!c->json)
-            printf("%s: %u x %u, seed %llu, %u steps of %s in %.2f s\n", name, r->width, r->height,
-                   (unsigned long long)(c->request.seed + i), r->steps, r->sampler, r->denoise_seconds);
-    }
-    return MZT_OK;
-}
-
-/* The output is tried before the work, not after it. */
-static mzt_status check_writable(const generate_command *c, mzt_error *error) {
+/* The outputs are tried before the work, not after it. */
+static mzt_status check_writable(const base_host *host, const char *path, mzt_error *error) {
     file_writer *writer;
-    TRY(file_writer_open(&c->context->host, c->output, &writer, error));
+    if (!path) return MZT_OK;
+    TRY(file_writer_open(host, path, &writer, error));
     file_writer_abandon(writer);
     return MZT_OK;
 }
 
+static mzt_status read_picture(const base_host *host, const char *path, image *out,
+                               char hash[FILE_HASH_DIGITS + 1], mzt_error *error) {
+    TRY(image_png_read(host, path, NULL, out, NULL, error));
+    return file_hash(path, NULL, hash, error);
+}
+
+static mzt_status read_pictures(generate_command *c, mzt_error *error) {
+    if (c->init_file) {
+        TRY(read_picture(c->host, c->init_file, &c->init_image, c->init_hash, error));
+        c->request.init_image = &c->init_image;
+    }
+    if (c->mask_file) {
+        TRY(read_picture(c->host, c->mask_file, &c->mask, c->mask_hash, error));
+        c->request.mask = &c->mask;
+    }
+    if (!c->from) return MZT_OK;
+    const char *missing =
+        !c->init_file && parameters_find(&c->past, "Denoising strength") ? "init-image" : NULL;
+    if (!c->mask_file && parameters_find(&c->past, "Mask hash")) missing = "mask";
+    if (!missing) return MZT_OK;
+    return error_set(error, MZT_ERROR_INVALID, "%s was made from another picture: give it with --%s", c->from,
+                     missing);
+}
+
+/* What options say in words of their own goes into the request. */
+static mzt_status complete_request(generate_command *c, mzt_error *error) {
+    generate_request *r = &c->request;
+    if (c->precision_name) TRY(precision_parse(c->precision_name, &r->precision, error));
+    if (c->rng_name && !random_kind_find(c->rng_name, &r->rng))
+        return error_set(error, MZT_ERROR_INVALID,
+                         "unknown generator '%s': expected philox, torch-cpu or torch-cuda", c->rng_name);
+    if (c->interval) TRY(parse_interval(c->interval, r->guidance_interval, error));
+    if (c->tile) TRY(parse_tile(c->tile, &r->tile, error));
+    if (c->steps_given) r->sigmas = NULL; /* those of --from */
+    if (c->sigma_list) {
+        double *given;
+        TRY(generate_sigmas_parse(c->host, c->sigma_list, &given, &r->sigma_count, error));
+        host_free(c->host, c->sigmas);
+        r->sigmas = c->sigmas = given;
+    }
+    uint64_t clock = (uint64_t)(clock_seconds() * 1e6) % 1000000000;
+    if (!c->seed_given) r->seed = clock;
+    if (!c->variation_given) r->variation_seed = clock;
+    r->trajectory = c->trajectory != NULL;
+    if (c->preview_kind) TRY(terminal_kind_parse(c->preview_kind, &c->terminal.kind, error));
+    c->preview = c->preview || c->preview_kind;
+    if (c->preview) c->terminal = terminal_open(c->host, stderr, c->terminal.kind);
+    c->preview = c->terminal.kind != TERMINAL_NONE;
+    if (c->preview) r->preview = on_preview;
+    c->quiet = c->quiet || c->json;
+    r->progress = on_progress;
+    r->user = c;
+    return read_pictures(c, error);
+}
+
+/* --from remembers a model by name and hash, not by its place. */
+static mzt_status check_model(const generate_command *c, mzt_error *error) {
+    const char *name = c->from ? parameters_find(&c->past, "Model") : NULL;
+    if (c->model_option || !name || strcmp(name, generate_model_name(c->model)) == 0) return MZT_OK;
+    char shown[80];
+    return error_set(error, MZT_ERROR_INVALID, "%s was made with model \"%s\": give its folder with --model",
+                     c->from, error_text(shown, sizeof shown, name));
+}
+
 static mzt_status run(generate_command *c, mzt_error *error) {
-    const base_host *host = &c->context->host;
     model *m = NULL;
     executor *e = NULL;
     generate_result result = {0};
-    mzt_status status = check_writable(c, error);
-    if (status >= 0) status = model_open(host, c->model, &m, error);
-    if (status >= 0) status = device_open(host, c->device, &e, error);
+    mzt_status status = check_writable(c->host, c->output, error);
+    if (status >= 0) status = check_writable(c->host, c->trajectory, error);
+    if (status >= 0) status = model_open(c->host, c->model, &m, error);
+    if (status >= 0) status = device_open(c->host, c->device, &e, error);
+    const char *weights = status >= 0 && m->weights[MODEL_UNET] ? weights_name(m->weights[MODEL_UNET]) : NULL;
+    hash_task *hash = weights ? file_hash_begin(c->host, weights) : NULL;
     c->bar = progress_begin(phase_labels[0], c->quiet);
     if (status >= 0) status = pipeline_generate(m, e, &c->request, &result, error);
     progress_end(&c->bar);
-    if (status >= 0) status = save(c, &result, error);
-    if (status >= 0 && c->json) status = print_json(c, &e->limits, &result, error);
+    if (status < 0)
+        file_hash_abandon(hash);
+    else
+        status = file_hash_finish(hash, weights, c->model_hash, error);
+    if (status >= 0) status = generate_save(c, &result, error);
+    if (status >= 0 && c->json) status = generate_print_json(c, &e->limits, &result, error);
     generate_result_destroy(&result);
     executor_destroy(e);
     model_close(m);
     return status;
 }
 
-mzt_status command_generate(command_context *context, int argc, char **argv, mzt_error *error) {
-    generate_command c = {.context = context, .output = "mezzotint.png", .device = "auto", .precision_name = "auto",
-                          .rng_name = "philox", .request = generate_request_default()};
-    generate_request *r = &c.request;
-    const char *model_option = NULL;
-    r->negative = "";
+/* Reads the arguments over what stands in *c. */
+static mzt_status read_options(generate_command *c, int argc, char **argv, const char **prompt,
+                               uint32_t *prompts, mzt_error *error) {
+    generate_request *r = &c->request;
     const option options[] = {
-        {'o', "output", "FILE.png", "where the picture goes; default mezzotint.png", OPTION_TEXT, &c.output, 0, 0, NULL},
-        {'m', "model", "MODEL", "a model folder (diffusers layout); default: the model that ships", OPTION_TEXT, &model_option, 0, 0, NULL},
+        {'o', "output", "FILE.png", "where the picture goes; default mezzotint.png", OPTION_TEXT, &c->output,
+         0, 0, NULL},
+        {'m', "model", "MODEL", "a model folder (diffusers layout); default: the model that ships",
+         OPTION_TEXT, &c->model_option, 0, 0, NULL},
         {0, "negative", "TEXT", "what the picture should not show", OPTION_TEXT, &r->negative, 0, 0, NULL},
-        {'W', "width", "PIXELS", "default: the model's own size", OPTION_COUNT, &r->width, 8, 8192, NULL},
-        {'H', "height", "PIXELS", "default: the model's own size", OPTION_COUNT, &r->height, 8, 8192, NULL},
-        {0, "steps", "N", "denoising steps; default 20", OPTION_COUNT, &r->steps, 1, 1000, NULL},
-        {0, "guidance", "G", "classifier-free guidance; default 7.5, 1 turns it off", OPTION_NUMBER, &r->guidance, 0, 100, NULL},
-        {0, "sampler", "NAME", "default: the model's own; see docs/samplers.md", OPTION_TEXT, &r->sampler, 0, 0, NULL},
-        {0, "schedule", "NAME", "default, karras, exponential, sgm_uniform, simple, beta or ays", OPTION_TEXT, &r->schedule, 0, 0, NULL},
-        {'s', "seed", "N", "default: from the clock, and printed", OPTION_SEED, &r->seed, 0, 0, &c.seed_given},
-        {0, "rng", "NAME", "philox, torch-cpu or torch-cuda; default philox", OPTION_TEXT, &c.rng_name, 0, 0, NULL},
-        {'n', "count", "N", "pictures, of consecutive seeds, in one run", OPTION_COUNT, &r->count, 1, 64, NULL},
-        {0, "device", "D", "see mezzotint devices; default auto", OPTION_TEXT, &c.device, 0, 0, NULL},
-        {0, "precision", "P", "auto, f32, f16 or bf16; default auto", OPTION_TEXT, &c.precision_name, 0, 0, NULL},
-        {'q', "quiet", NULL, "no progress bar", OPTION_FLAG, &c.quiet, 0, 0, NULL},
-        {0, "json", NULL, "print parameters and timings as one JSON object", OPTION_FLAG, &c.json, 0, 0, NULL},
+        {'W', "width", "PIXELS", "default: the init image's, or the model's own size", OPTION_COUNT,
+         &r->width, 8, GENERATE_SIDE_MAX, NULL},
+        {'H', "height", "PIXELS", "likewise", OPTION_COUNT, &r->height, 8, GENERATE_SIDE_MAX, NULL},
+        {0, "steps", "N", "denoising steps; default 20", OPTION_COUNT, &r->steps, 1, SAMPLER_STEPS_MAX, &c->steps_given},
+        {0, "sampler", "NAME", "default: the model's own; see docs/samplers.md", OPTION_TEXT, &r->sampler, 0,
+         0, NULL},
+        {0, "schedule", "NAME", "default, karras, exponential, sgm_uniform, simple, beta or ays", OPTION_TEXT,
+         &r->schedule, 0, 0, &c->steps_given},
+        {0, "sigmas", "S,S,...", "a schedule of one's own, from the first noise level to the last",
+         OPTION_TEXT, &c->sigma_list, 0, 0, NULL},
+        {0, "eta", "E", "fresh noise of samplers that take any; default: the sampler's own", OPTION_NUMBER,
+         &r->eta, 0, 10, NULL},
+        {0, "s-noise", "S", "factor on fresh noise; default: the sampler's own", OPTION_NUMBER, &r->s_noise,
+         0, 10, NULL},
+        {'g', "guidance", "G", "classifier-free guidance; default 7.5, 1 turns it off", OPTION_NUMBER,
+         &r->guidance, 0, 100, NULL},
+        {0, "guidance-rescale", "PHI", "0 to 1: takes back the contrast that guidance adds; default 0",
+         OPTION_NUMBER, &r->guidance_rescale, 0, 1, NULL},
+        {0, "guidance-interval", "A-B", "guide between these shares of the steps only; default 0-1",
+         OPTION_TEXT, &c->interval, 0, 0, NULL},
+        {0, "clip-skip", "N", "take the text encoder's Nth layer from the end; default 1", OPTION_COUNT,
+         &r->clip_skip, 1, 64, NULL},
+        {0, "plain-prompt", NULL, "brackets and BREAK are text, not weights", OPTION_FLAG, &r->plain_prompt,
+         0, 0, NULL},
+        {'s', "seed", "N", "default: from the clock, and printed", OPTION_SEED, &r->seed, 0, 0,
+         &c->seed_given},
+        {0, "variation-seed", "N", "the seed that --variation-strength turns to", OPTION_SEED,
+         &r->variation_seed, 0, 0, &c->variation_given},
+        {0, "variation-strength", "V", "0 to 1: how far the noise is turned to the other seed's",
+         OPTION_NUMBER, &r->variation_strength, 0, 1, NULL},
+        {0, "rng", "NAME", "philox, torch-cpu or torch-cuda; default philox", OPTION_TEXT, &c->rng_name, 0, 0,
+         NULL},
+        {'n', "count", "N", "pictures, of consecutive seeds, in one run", OPTION_COUNT, &r->count, 1,
+         GENERATE_COUNT_MAX, NULL},
+        {'i', "init-image", "FILE.png", "start from a picture", OPTION_TEXT, &c->init_file, 0, 0, NULL},
+        {0, "strength", "S", "0 to 1: how much of the picture may change; default 0.75", OPTION_NUMBER,
+         &r->strength, 0, 1, NULL},
+        {0, "mask", "FILE.png", "of the init image's size: repaint what is white", OPTION_TEXT, &c->mask_file,
+         0, 0, NULL},
+        {0, "tile", "x|y|xy", "a picture whose edges fit together", OPTION_TEXT, &c->tile, 0, 0, NULL},
+        {0, "from", "FILE.png", "repeat a picture; other options override what it says", OPTION_TEXT,
+         &c->from, 0, 0, NULL},
+        {'p', "preview", NULL, "watch the picture come about in the terminal", OPTION_FLAG, &c->preview, 0, 0,
+         NULL},
+        {0, "preview-as", "KIND", "blocks, kitty or sixel, whatever the terminal says", OPTION_TEXT,
+         &c->preview_kind, 0, 0, NULL},
+        {0, "trajectory", "FILE.png", "a sheet of what each step took the picture to be", OPTION_TEXT,
+         &c->trajectory, 0, 0, NULL},
+        {0, "device", "D", "see mezzotint devices; default auto", OPTION_TEXT, &c->device, 0, 0, NULL},
+        {0, "precision", "P", "auto, f32, f16 or bf16; default auto", OPTION_TEXT, &c->precision_name, 0, 0,
+         NULL},
+        {'q', "quiet", NULL, "print nothing but errors", OPTION_FLAG, &c->quiet, 0, 0, NULL},
+        {0, "json", NULL, "print parameters and timings as one JSON object", OPTION_FLAG, &c->json, 0, 0,
+         NULL},
     };
-    const option_set set = {"generate", "PROMPT", "Makes a picture of PROMPT.",
-                            "example:  mezzotint generate \"a red apple\" -o apple.png --seed 7", options,
-                            sizeof options / sizeof *options, 1, 1};
-    uint32_t operand_count;
-    mzt_status status = options_parse(&set, argc, argv, &r->prompt, &operand_count, error);
+    const option_set set = {
+        "generate",
+        "PROMPT",
+        "Makes a picture of PROMPT (\"\" for any picture).",
+        "examples: mezzotint generate \"a red apple\" -o apple.png --seed 7\n"
+        "          mezzotint generate \"a (green:1.3) apple\" -i apple.png --strength 0.6\n"
+        "          mezzotint generate --from apple.png --steps 40 -o finer.png",
+        options,
+        sizeof options / sizeof *options,
+        0,
+        1};
+    return options_parse(&set, argc, argv, prompt, prompts, error);
+}
+
+static void reset(generate_command *c, command_context *context) {
+    *c = (generate_command){.host = &context->host,
+                            .output = "mezzotint.png",
+                            .device = "auto",
+                            .request = generate_request_default()};
+    c->request.prompt = c->request.negative = "";
+}
+
+static void destroy(generate_command *c) {
+    parameters_destroy(&c->past);
+    image_free(c->host, &c->init_image);
+    image_free(c->host, &c->mask);
+    host_free(c->host, c->sigmas);
+    host_free(c->host, c->model);
+}
+
+mzt_status command_generate(command_context *context, int argc, char **argv, mzt_error *error) {
+    generate_command c;
+    const char *prompt = NULL, *from;
+    uint32_t prompts;
+    reset(&c, context);
+    mzt_status status = read_options(&c, argc, argv, &prompt, &prompts, error);
     if (status != MZT_OK) return status;
-    TRY(precision_parse(c.precision_name, &r->precision, error));
-    if (!random_kind_find(c.rng_name, &r->rng))
-        return error_set(error, MZT_ERROR_INVALID, "unknown generator '%s': expected philox, torch-cpu or torch-cuda", c.rng_name);
-    if (!c.seed_given) r->seed = (uint64_t)(clock_seconds() * 1e6) % 1000000000;
-    char *path;
-    TRY(model_path_find(&context->host, model_option, &path, error));
-    c.model = path;
-    c.quiet = c.quiet || c.json;
-    r->progress = on_progress;
-    r->user = &c;
-    status = run(&c, error);
-    host_free(&context->host, path);
+    from = c.from;
+    if (!from && prompts == 0)
+        return error_set(error, MZT_ERROR_INVALID,
+                         "expected PROMPT, or --from FILE.png (see mezzotint generate --help)");
+    if (from) { /* the picture's parameters, then the options once more on top of them */
+        reset(&c, context);
+        status = generate_from(&c, from, error);
+        if (status >= 0) status = read_options(&c, argc, argv, &prompt, &prompts, error);
+    }
+    if (prompts) c.request.prompt = prompt;
+    if (status >= 0) status = complete_request(&c, error);
+    if (status >= 0) status = model_path_find(c.host, c.model_option, &c.model, error);
+    if (status >= 0) status = check_model(&c, error);
+    if (status >= 0) status = run(&c, error);
+    destroy(&c);
     return status;
 }

@@ -12,6 +12,9 @@ static const struct {
     const char *summary;
 } commands[] = {
     {"generate", command_generate, "make a picture from a prompt"},
+    {"info", command_info, "what a picture was made with"},
+    {"sheet", command_sheet, "tile pictures into one"},
+    {"noise", command_noise, "a picture turning into noise, as in training"},
     {"devices", command_devices, "list the devices that can run it"},
     {"inspect", command_inspect, "parameters, FLOP, dispatches and memory of a model"},
     {"tokenize", command_tokenize, "token ids of a text"},

@@ -11,7 +11,8 @@
 
 progress progress_begin(const char *label, bool quiet) {
     const char *terminal = getenv("TERM");
-    progress bar = {label, !quiet && isatty(STDERR_FILENO) && !(terminal && strcmp(terminal, "dumb") == 0), clock_seconds(), 0};
+    progress bar = {label, !quiet && isatty(STDERR_FILENO) && !(terminal && strcmp(terminal, "dumb") == 0),
+                    clock_seconds(), 0};
     return bar;
 }
 
@@ -31,12 +32,18 @@ void progress_update(progress *bar, double done, double total) {
     double share = total > 0 ? done / total : 0, elapsed = now - bar->start;
     char drawn[31], left[32] = "-:--", gone[32];
     uint32_t filled = (uint32_t)(share * 30);
-    for (uint32_t i = 0; i < 30; i++) drawn[i] = i < filled ? '#' : '.';
+    for (uint32_t i = 0; i < 30; i++)
+        drawn[i] = i < filled ? '#' : '.';
     drawn[30] = '\0';
     format_seconds(elapsed, gone, sizeof gone);
     if (share > 0.01) format_seconds(elapsed / share - elapsed, left, sizeof left);
     fprintf(stderr, "\r%s [%s] %3.0f %%  %s, %s left \033[K", bar->label, drawn, share * 100, gone, left);
     fflush(stderr);
+}
+
+void progress_clear(progress *bar) {
+    if (bar->visible && bar->shown > 0) fprintf(stderr, "\r\033[K");
+    bar->shown = 0;
 }
 
 void progress_end(progress *bar) {

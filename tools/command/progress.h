@@ -17,6 +17,9 @@ progress progress_begin(const char *label, bool quiet);
 /* Redraws at most ten times a second. done <= total. */
 void progress_update(progress *bar, double done, double total);
 
+/* Takes the bar away for now, to print something else; the next update shows it again. */
+void progress_clear(progress *bar);
+
 /* Clears the bar. */
 void progress_end(progress *bar);
 

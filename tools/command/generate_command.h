@@ -1,0 +1,46 @@
+/* mezzotint generate's own state, shared by the files that read its options, show its progress and save its
+ * pictures. */
+#ifndef COMMAND_GENERATE_COMMAND_H
+#define COMMAND_GENERATE_COMMAND_H
+
+#include "command.h"
+#include "file_hash.h"
+#include "pipeline/generate.h"
+#include "pipeline/generate_parameters.h"
+#include "progress.h"
+#include "terminal.h"
+
+typedef struct generate_command {
+    const base_host *host;
+    generate_request request;
+
+    /* options that are not the request's own */
+    const char *model_option, *output, *device, *precision_name, *rng_name, *from;
+    const char *init_file, *mask_file, *sigma_list, *interval, *tile, *trajectory, *preview_kind;
+    bool json, quiet, preview, seed_given, variation_given;
+    bool steps_given; /* or a schedule */
+
+    char *model;     /* the folder */
+    double *sigmas;  /* what request.sigmas points to */
+    parameters past; /* of --from; the request's strings may point into it */
+    image init_image, mask;
+    char init_hash[FILE_HASH_DIGITS + 1], mask_hash[FILE_HASH_DIGITS + 1], model_hash[FILE_HASH_DIGITS + 1];
+    terminal terminal;
+    progress bar;
+    generate_phase shown;
+    double previewed; /* clock of the last preview */
+} generate_command;
+
+/* Reads the picture's parameters into c->past and the request. Errors name the file. */
+mzt_status generate_from(generate_command *c, const char *file, mzt_error *error);
+
+/* The model's name as files have it: its folder's. */
+const char *generate_model_name(const char *folder);
+
+/* Draws the final picture, writes every picture and the trajectory, and says so on standard output unless
+ * --json or --quiet. */
+mzt_status generate_save(generate_command *c, const generate_result *result, mzt_error *error);
+mzt_status generate_print_json(const generate_command *c, const executor_limits *device,
+                               const generate_result *result, mzt_error *error);
+
+#endif
