@@ -73,6 +73,13 @@ static uint32_t square_columns(uint32_t count, uint32_t tile_width, uint32_t til
     return columns;
 }
 
+/* The height of a picture that is scaled down, if it is wider, to `width`. */
+static uint32_t scaled_height(const image *picture, uint32_t width) {
+    if (picture->width <= width) return picture->height;
+    uint64_t height = ((uint64_t)picture->height * width + picture->width / 2) / picture->width;
+    return height ? (uint32_t)height : 1;
+}
+
 static void lay_out(const image *pictures, const char *const *captions, uint32_t count,
                     const sheet_options *options, sheet_layout *s) {
     s->options = options;
@@ -81,8 +88,10 @@ static void lay_out(const image *pictures, const char *const *captions, uint32_t
     s->tile_height = options->tile_height;
     for (uint32_t i = 0; i < count; i++) {
         if (!options->tile_width) s->tile_width = at_least(s->tile_width, pictures[i].width);
-        if (!options->tile_height) s->tile_height = at_least(s->tile_height, pictures[i].height);
     }
+    for (uint32_t i = 0; !options->tile_height && i < count;
+         i++) /* as high as they are at the tile's width */
+        s->tile_height = at_least(s->tile_height, scaled_height(&pictures[i], s->tile_width));
     s->columns = options->columns ? options->columns : square_columns(count, s->tile_width, s->tile_height);
     if (s->columns > count) s->columns = count;
     s->rows = ceil_div(count, s->columns);

@@ -10,7 +10,7 @@ typedef struct sheet_options {
     uint32_t columns;       /* 0: as square a sheet as the tiles allow */
     uint32_t tile_width;    /* 0: the widest picture's; pictures are scaled down to fit, and centred, never
                                enlarged */
-    uint32_t tile_height;   /* 0: the highest picture's */
+    uint32_t tile_height;   /* 0: the highest picture's, once it is no wider than a tile */
     uint32_t scale;         /* size of the letters; 0: by the tile's width */
     uint32_t caption_lines; /* most lines of a caption, the rest is cut off with "..."; 0: 3 */
     const char *title;      /* above the sheet; NULL: none */

@@ -71,7 +71,12 @@ static mzt_status make_tiles(noise_command *c, const image *picture, const noise
         double a = t ? table->alpha_bars[t - 1] : 1, signal = sqrt(a), rest = sqrt(1 - a);
         for (uint64_t k = 0; k < count; k++)
             mixed[k] = (float)(signal * (double)clean[k] + rest * (double)noise[k]);
-        snprintf(c->words[i], CAPTION_SIZE, "t = %u: %.3g x + %.3g n", t, signal, rest);
+        if (t == 0)
+            snprintf(c->words[i], CAPTION_SIZE, "the picture x");
+        else if (signal < 0.005)
+            snprintf(c->words[i], CAPTION_SIZE, "t = %u: pure noise n", t);
+        else
+            snprintf(c->words[i], CAPTION_SIZE, "t = %u: %.2f x + %.2f n", t, signal, rest);
         status = image_from_floats(c->host, mixed, picture->width, picture->height, 3, &c->tiles[i], error);
     }
     host_free(c->host, clean);
@@ -87,7 +92,8 @@ static mzt_status run(noise_command *c, const char *file, mzt_error *error) {
     mzt_status status = make_table(c, &table, error);
     if (status >= 0) status = read_picture(c, file, &picture, error);
     if (status >= 0) status = make_tiles(c, &picture, &table, error);
-    const sheet_options options = {.columns = c->steps < 8 ? c->steps + 1 : 0};
+    const sheet_options options = {.columns = c->steps < 8 ? c->steps + 1 : 0,
+                                   .scale = picture.width >= 200 ? 2 : 0};
     if (status >= 0) status = sheet_make(c->host, c->tiles, captions, c->steps + 1, &options, &strip, error);
     if (status >= 0) status = image_png_write(c->host, c->output, &strip, NULL, error);
     if (status >= 0) printf("%s: %u pictures, %s schedule\n", c->output, c->steps + 1, c->schedule);

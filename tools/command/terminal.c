@@ -14,6 +14,7 @@
 enum {
     MAX_COLUMNS = 72,
     MAX_ROWS = 36,
+    SIXEL_SIDE = 384, /* pixels; its text is long */
     USUAL_COLUMNS = 80,
     USUAL_ROWS = 24,
     USUAL_WIDTH = 10,
@@ -45,7 +46,8 @@ static bool answers_sixel(void) {
     bool sixel = false;
     int file = open("/dev/tty", O_RDWR | O_NOCTTY);
     if (file < 0) return false;
-    if (tcgetattr(file, &before) == 0) {
+    /* In the background a question would stop the program. */
+    if (tcgetpgrp(file) == getpgrp() && tcgetattr(file, &before) == 0) {
         raw = before;
         raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
         raw.c_cc[VMIN] = 0;
@@ -103,46 +105,58 @@ static uint32_t smaller(uint32_t a, uint32_t b) {
     return a < b ? a : b;
 }
 
-/* Scales a picture by nearest or area to lie within width x height pixels, small ones by a whole factor. */
-static mzt_status fit(const base_host *host, const image *picture, uint32_t width, uint32_t height,
-                      image *out, mzt_error *error) {
-    uint32_t factor = smaller(width / picture->width, height / picture->height);
-    if (factor > 0)
-        return image_resize(host, picture, factor * picture->width, factor * picture->height, IMAGE_AREA, out,
-                            error);
-    uint64_t w = width, h = (uint64_t)picture->height * width / picture->width;
-    if (h > height) {
-        h = height;
-        w = (uint64_t)picture->width * height / picture->height;
+/* The size at which a picture fits into width x height pixels: small ones grow by a whole factor. */
+static void fit(const image *picture, uint32_t *width, uint32_t *height) {
+    uint32_t factor = smaller(*width / picture->width, *height / picture->height);
+    uint64_t w = *width, h = (uint64_t)picture->height * *width / picture->width;
+    if (factor > 0) {
+        w = (uint64_t)factor * picture->width;
+        h = (uint64_t)factor * picture->height;
+    } else if (h > *height) {
+        h = *height;
+        w = (uint64_t)picture->width * *height / picture->height;
     }
-    return image_resize(host, picture, w ? (uint32_t)w : 1, h ? (uint32_t)h : 1, IMAGE_AREA, out, error);
+    *width = w ? (uint32_t)w : 1;
+    *height = h ? (uint32_t)h : 1;
+}
+
+/* Writes `picture`, which is to take width x height pixels of `rows` rows of cells. */
+static mzt_status write_picture(terminal *t, const image *picture, uint32_t width, uint32_t rows,
+                                mzt_error *error) {
+    mzt_status status = MZT_OK;
+    if (t->drawn) fprintf(t->out, "\r\033[%uA%s", t->drawn, t->drawn == rows ? "" : "\033[J");
+    t->drawn = rows;
+    if (t->kind == TERMINAL_BLOCKS) {
+        terminal_blocks(t->out, picture);
+    } else { /* room is made first, so that nothing scrolls while the picture is drawn */
+        for (uint32_t i = 0; i < rows; i++)
+            fputs("\033[K\n", t->out);
+        fprintf(t->out, "\033[%uA\0337", rows);
+        if (t->kind == TERMINAL_KITTY)
+            terminal_kitty(t->out, picture, ceil_div(width, t->cell_width), rows);
+        else
+            status = terminal_sixel(t->host, t->out, picture, error);
+        fprintf(t->out, "\0338\033[%uB\r", rows);
+    }
+    fflush(t->out);
+    return status;
 }
 
 mzt_status terminal_draw(terminal *t, const image *picture, mzt_error *error) {
     if (t->kind == TERMINAL_NONE) return MZT_OK;
-    const uint32_t columns = smaller(t->columns > 1 ? t->columns - 1 : 1, MAX_COLUMNS);
-    const uint32_t rows = smaller(t->rows > 4 ? t->rows - 3 : 1, MAX_ROWS);
     const bool blocks = t->kind == TERMINAL_BLOCKS;
     const uint32_t cell_width = blocks ? 1 : t->cell_width, cell_height = blocks ? 2 : t->cell_height;
+    uint32_t width = smaller(t->columns > 1 ? t->columns - 1 : 1, MAX_COLUMNS) * cell_width;
+    uint32_t height = smaller(t->rows > 4 ? t->rows - 3 : 1, MAX_ROWS) * cell_height;
+    if (t->kind == TERMINAL_SIXEL) width = smaller(width, SIXEL_SIDE), height = smaller(height, SIXEL_SIDE);
+    fit(picture, &width, &height);
     image flat = {0}, fitted = {0};
+    bool as_it_is = t->kind == TERMINAL_KITTY && width > picture->width; /* which enlarges by itself */
     mzt_status status = image_over_checkerboard(t->host, picture, picture->width / 16 + 1, &flat, error);
-    if (status >= 0) status = fit(t->host, &flat, columns * cell_width, rows * cell_height, &fitted, error);
-    uint32_t height = ceil_div(fitted.height, cell_height);
-    if (status >= 0) {
-        if (t->drawn) fprintf(t->out, "\r\033[%uA", t->drawn);
-        if (!blocks) { /* makes room, so that nothing scrolls while the picture is drawn */
-            for (uint32_t i = 0; i < height; i++)
-                fputs("\033[K\n", t->out);
-            fprintf(t->out, "\033[%uA\0337", height);
-        }
-        if (blocks) terminal_blocks(t->out, &fitted);
-        if (t->kind == TERMINAL_KITTY)
-            terminal_kitty(t->out, &fitted, ceil_div(fitted.width, cell_width), height);
-        if (t->kind == TERMINAL_SIXEL) status = terminal_sixel(t->host, t->out, &fitted, error);
-        if (!blocks) fprintf(t->out, "\0338\033[%uB\r", height);
-        fflush(t->out);
-        t->drawn = height;
-    }
+    if (status >= 0 && !as_it_is)
+        status = image_resize(t->host, &flat, width, height, IMAGE_AREA, &fitted, error);
+    if (status >= 0)
+        status = write_picture(t, as_it_is ? &flat : &fitted, width, ceil_div(height, cell_height), error);
     image_free(t->host, &flat);
     image_free(t->host, &fitted);
     return status;
