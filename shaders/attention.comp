@@ -54,8 +54,10 @@ shared float partial[KEYS * LOCAL];
     }
 #endif
 LOAD_QUAD(load_q, q)
+#ifndef DIRECT
 LOAD_QUAD(load_k, k)
 LOAD_QUAD(load_v, v)
+#endif
 
 float dot_add(vec4 a, vec4 b, float sum) {
     return fma(a.x, b.x, fma(a.y, b.y, fma(a.z, b.z, fma(a.w, b.w, sum))));
@@ -70,6 +72,9 @@ void main() {
     uint v_base = sample_ * p.lk * p.v_stride + p.v_offset + head * p.d;
     uint q_base = (sample_ * p.lq + min(query, p.lq - 1u)) * p.q_stride + p.q_offset + head * p.d;
 
+#ifdef DIRECT
+    uint last_quad = p.d / 4u - 1u;
+#endif
     vec4 own_q[OWN], acc[OWN];
     float scale = p.scale * 1.4426950408889634; // scores in powers of two
     [[unroll]] for (uint i = 0u; i < OWN; i++) {
@@ -94,9 +99,12 @@ void main() {
 #define KEY_QUAD(key, quad) tile_k[(key) * QUADS + (quad)]
 #define VALUE_QUAD(key, quad) tile_v[(key) * QUADS + (quad)]
 #else
-        // Keys beyond the last read the last one again and weigh nothing.
-#define KEY_QUAD(key, quad) load_k(k_base + min(block + (key), p.lk - 1u) * p.k_stride, quad)
-#define VALUE_QUAD(key, quad) load_v(v_base + min(block + (key), p.lk - 1u) * p.v_stride, quad)
+        // Keys beyond the last read the last one again and weigh nothing. Quads beyond the head read its last one: they meet
+        // zeros of q, or give results that nobody stores. No branches here: SwiftShader takes minutes to compile them.
+#define DIRECT_QUAD(buffer_name, base, stride, key, quad)                                                                  \
+    vec4(buffer_name[((base + min(block + (key), p.lk - 1u) * stride) >> 2) + min(quad, last_quad)])
+#define KEY_QUAD(key, quad) DIRECT_QUAD(k, k_base, p.k_stride, key, quad)
+#define VALUE_QUAD(key, quad) DIRECT_QUAD(v, v_base, p.v_stride, key, quad)
 #endif
         for (uint first = 0u; first < KEYS; first += BATCH) {
             float score[BATCH];

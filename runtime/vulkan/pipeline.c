@@ -76,12 +76,19 @@ static mzt_status make_pipeline(vulkan_pipelines *pipelines, const shader_varian
                                 mzt_error *error) {
     vulkan_device *device = pipelines->device;
     VkShaderModule module = VK_NULL_HANDLE;
+    uint32_t *code = host_calloc(device->host, variant->code_bytes, 1);
+    if (!code) return error_memory(error, "shader code", variant->code_bytes);
+    if (!shader_unpack(variant, code)) {
+        host_free(device->host, code);
+        return error_set(error, MZT_ERROR_INTERNAL, "its packed code is damaged");
+    }
     VkShaderModuleCreateInfo module_info = {
         .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
         .codeSize = variant->code_bytes,
-        .pCode = variant->code,
+        .pCode = code,
     };
     VkResult result = device->vk.CreateShaderModule(device->handle, &module_info, NULL, &module);
+    host_free(device->host, code);
     TRY(vulkan_device_check(device, result, "vkCreateShaderModule", error));
     /* Some drivers choose the subgroup size per pipeline; a shader that sums over subgroups gets the one that
      * was reported. */

@@ -26,12 +26,16 @@ typedef struct shader_variant {
     shader_class class_;
     uint32_t local_size;      /* invocations of a workgroup, all in x */
     uint32_t tile_m, tile_n;  /* what one workgroup computes, in the op's own terms */
-    const uint32_t *code;     /* SPIR-V */
-    uint32_t code_bytes;
+    const uint8_t *packed;   /* SPIR-V, each word as LEB128: half the size; see shader_unpack */
+    uint32_t packed_bytes;
+    uint32_t code_bytes; /* of the SPIR-V itself */
 } shader_variant;
 
 extern const shader_variant shader_variants[];
 extern const uint32_t shader_variant_count;
+
+/* Writes a variant's SPIR-V to `code`, which holds code_bytes. False when the packed bytes do not give exactly that many. */
+bool shader_unpack(const shader_variant *variant, uint32_t *code);
 
 /* What is known of a device when choosing. */
 typedef struct shader_device {

@@ -113,11 +113,18 @@ static VkPipeline compile(const gpu *g, const shader_variant *v, VkPipelineLayou
     LOAD(g, vkCreateShaderModule);
     LOAD(g, vkDestroyShaderModule);
     LOAD(g, vkCreateComputePipelines);
-    VkShaderModuleCreateInfo module_info = {
-        .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = v->code_bytes, .pCode = v->code};
     VkShaderModule module;
     VkPipeline pipeline = VK_NULL_HANDLE;
-    if (vkCreateShaderModule(g->device, &module_info, NULL, &module) != VK_SUCCESS) return VK_NULL_HANDLE;
+    uint32_t *code = malloc(v->code_bytes);
+    if (!code || !shader_unpack(v, code)) {
+        free(code);
+        return VK_NULL_HANDLE;
+    }
+    VkShaderModuleCreateInfo module_info = {
+        .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = v->code_bytes, .pCode = code};
+    VkResult result = vkCreateShaderModule(g->device, &module_info, NULL, &module);
+    free(code);
+    if (result != VK_SUCCESS) return VK_NULL_HANDLE;
     uint32_t weight = v->weight < 0 ? 0 : (uint32_t)v->weight;
     VkSpecializationMapEntry entry = {.constantID = 0, .offset = 0, .size = sizeof weight};
     VkSpecializationInfo special = {1, &entry, sizeof weight, &weight};

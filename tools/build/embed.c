@@ -7,6 +7,7 @@
  * name op activation weight needs shape class local tile_m tile_n module. Rows that name the same module as
  * the row before share its code. */
 #include <ctype.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,23 +32,26 @@ static void upper(const char *text, char *out) {
     while (*text++);
 }
 
-/* Writes one module as an array of words. */
+/* Writes one module as LEB128 bytes, and how long it was before. */
 static void embed_module(FILE *out, const char *folder, const row *r) {
     char path[LINE];
     if (snprintf(path, sizeof path, "%s/%s", folder, r->column[MODULE]) >= (int)sizeof path)
         die("path too long", folder);
     FILE *in = fopen(path, "rb");
     if (!in) die("cannot open", path);
-    fprintf(out, "static const uint32_t code%u[] = { /* %s */", r->code, r->column[MODULE]);
+    fprintf(out, "static const uint8_t code%u[] = { /* %s */", r->code, r->column[MODULE]);
     uint32_t word;
-    size_t words = 0;
+    size_t words = 0, bytes = 0;
     while (fread(&word, sizeof word, 1, in) == 1) {
-        if (words == 0 && word != 0x07230203u) die("not SPIR-V of this machine's byte order", path);
-        fprintf(out, "%s0x%x,", words++ % 12 ? "" : "\n", (unsigned)word);
+        if (words++ == 0 && word != 0x07230203u) die("not SPIR-V of this machine's byte order", path);
+        for (bool more = true; more; word >>= 7) {
+            more = word > 0x7f;
+            fprintf(out, "%s%u,", bytes++ % 24 ? "" : "\n", (unsigned)((word & 0x7f) | (more ? 0x80u : 0)));
+        }
     }
     if (words == 0 || ferror(in)) die("cannot read", path);
     fclose(in);
-    fprintf(out, "\n};\n");
+    fprintf(out, "\n};\nenum { CODE%u_BYTES = %zu };\n", r->code, 4 * words);
 }
 
 static void write_bits(FILE *out, const char *prefix, const char *list) {
@@ -79,8 +83,8 @@ static void write_row(FILE *out, const row *r) {
     write_bits(out, "SHADER_NEEDS_", r->column[NEEDS]);
     fprintf(out, ", ");
     write_bits(out, "SHADER_SHAPE_", r->column[SHAPE]);
-    fprintf(out, ", SHADER_CLASS_%s, %s, %s, %s, code%u, sizeof code%u},\n", class_, r->column[LOCAL],
-            r->column[TILE_M], r->column[TILE_N], r->code, r->code);
+    fprintf(out, ", SHADER_CLASS_%s, %s, %s, %s, code%u, sizeof code%u, CODE%u_BYTES},\n", class_,
+            r->column[LOCAL], r->column[TILE_M], r->column[TILE_N], r->code, r->code, r->code);
 }
 
 static unsigned read_rows(const char *folder, row **rows) {
