@@ -102,8 +102,9 @@ static mzt_status check_pieces(const plan *p, mzt_error *error) {
         const plan_piece *piece = &p->pieces[i];
         label name;
         name_of(p, piece->name, &name);
-        if (piece->buffer >= p->buffer_count || p->buffers[piece->buffer].kind != PLAN_WEIGHT ||
-            piece->name >= p->string_bytes || piece->rank < 1 || piece->rank > 4 ||
+        bool fills = piece->buffer < p->buffer_count && (p->buffers[piece->buffer].kind == PLAN_WEIGHT ||
+                                                         p->buffers[piece->buffer].role == PLAN_ROLE_STATE);
+        if (!fills || piece->name >= p->string_bytes || piece->rank < 1 || piece->rank > 4 ||
             piece->packing > PLAN_PACK_CONV_OHWI ||
             (piece->packing == PLAN_PACK_CONV_OHWI && piece->rank != 4))
             return error_set(error, MZT_ERROR_FORMAT,

@@ -43,7 +43,8 @@ typedef enum plan_packing {
     PLAN_PACK_CONV_OHWI = 1 /* PyTorch's [O][I][kh][kw] becomes [O][kh][kw][I] */
 } plan_packing;
 
-/* One checkpoint tensor's place in a weight buffer. Several pieces stack along the rows of one buffer. */
+/* One checkpoint tensor's place in a weight buffer, or in the state that holds a weight in training. Several pieces stack along
+ * the rows of one buffer. */
 typedef struct plan_piece {
     uint32_t buffer;
     uint32_t name; /* offset in the string table: the checkpoint's name */

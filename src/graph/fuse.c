@@ -35,7 +35,8 @@ static bool fuse_activation(fuser *f, uint32_t index) {
     if (node->op != OP_UNARY) return false;
     const unary_params *p = &node->params.unary;
     dtype in = graph_type(f->g, node->bindings[0]), out = graph_type(f->g, node->bindings[1]);
-    if (p->kind == UNARY_IDENTITY || p->scale != 1 || p->shift != 0 || in != out || in != f->g->activation)
+    if (p->kind == UNARY_IDENTITY || p->kind > UNARY_QUICK_GELU || p->scale != 1 || p->shift != 0 ||
+        in != out || in != f->g->activation)
         return false;
     graph_node *producer = sole_producer(f, node->bindings[0]);
     uint32_t *flags = epilogue(producer);

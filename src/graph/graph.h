@@ -47,7 +47,7 @@ typedef struct graph_tensor {
     char *name;       /* inputs, states, parameters; NULL for values */
     char *output;     /* not NULL: the host reads it under this name */
     bool varying;     /* input or state that changes between runs of the "step" phase */
-    graph_piece *pieces; /* parameters only */
+    graph_piece *pieces; /* parameters, and states that were parameters (graph_make_trainable) */
     uint32_t piece_count;
 } graph_tensor;
 

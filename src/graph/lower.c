@@ -60,7 +60,7 @@ static mzt_status need_buffer(lowering *l, tensor root, uint32_t name, plan_buff
     if (!HOST_GROW(p->host, p->buffers, p->buffer_count, l->buffer_capacity)) return out_of_memory(error);
     l->buffer_of[root] = p->buffer_count;
     p->buffers[p->buffer_count++] = buffer;
-    return t->kind == GRAPH_PARAM ? add_pieces(l, t, l->buffer_of[root], error) : MZT_OK;
+    return add_pieces(l, t, l->buffer_of[root], error);
 }
 
 /* What the host knows by name comes first, so that no inner name can hide it; inputs that nobody reads exist

@@ -4,9 +4,9 @@
 #include <math.h>
 
 tensor graph_unary(graph *g, tensor x, uint32_t kind, float scale, float shift, dtype type) {
-    static const char *const names[] = {"cast", "silu", "gelu", "quick_gelu"};
+    static const char *const names[] = {"cast", "silu", "gelu", "quick_gelu", "exp"};
     if (!graph_ok(g)) return TENSOR_NONE;
-    const char *name = kind > UNARY_QUICK_GELU                                ? "unary"
+    const char *name = kind > UNARY_EXP                                       ? "unary"
                        : kind == UNARY_IDENTITY && (scale != 1 || shift != 0) ? "scale"
                                                                               : names[kind];
     op_params params = {

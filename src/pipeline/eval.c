@@ -1,25 +1,12 @@
 /* One network on tensors from a file; see eval.h. */
-#include "pipeline/eval.h"
+#include "pipeline/eval_internal.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "model/unet.h"
 #include "pipeline/autoencoder.h"
 #include "pipeline/denoise.h"
-#include "pipeline/tensor_file.h"
 #include "sample/compile.h"
-
-/* What each component's function works with. */
-typedef struct eval_context {
-    const model *m;
-    executor *e;
-    precision p;
-    const eval_request *request;
-    const weights_set *in;
-    tensor_list out;
-    mzt_error *error;
-} eval_context;
 
 static mzt_status read_tensor(eval_context *c, const char *name, uint32_t rank, host_tensor *t) {
     return tensor_read(c->m->host, c->in, name, rank, t, c->error);
@@ -49,7 +36,10 @@ static mzt_status eval_text(eval_context *c, uint32_t index) {
     if (status >= 0 && config->projection) status = add(c, name, "text_embeds", 2, projected, &embeds);
     if (status >= 0 && !config->projection) status = add(c, name, "pooler_output", 2, pooled, &pool);
     if (status >= 0) {
-        text_states states = {.last = last->values, .hidden = hidden->values, .pooled = pool ? pool->values : NULL, .embeds = embeds ? embeds->values : NULL};
+        text_states states = {.last = last->values,
+                              .hidden = hidden->values,
+                              .pooled = pool ? pool->values : NULL,
+                              .embeds = embeds ? embeds->values : NULL};
         status = text_encoder_run(c->m, c->e, c->p, index, ids, shape[0], shape[1], 1, &states, c->error);
     }
     host_free(c->m->host, ids);
@@ -62,12 +52,7 @@ static mzt_status expect_rows(eval_context *c, const char *name, uint64_t found,
                      name, (unsigned long long)expected, (unsigned long long)found);
 }
 
-/* Inputs of one UNet evaluation. */
-typedef struct unet_tensors {
-    host_tensor sample, timestep, context, embeds, ids;
-} unet_tensors;
-
-static mzt_status read_unet_tensors(eval_context *c, unet_tensors *t) {
+mzt_status eval_read_unet(eval_context *c, unet_tensors *t) {
     const unet_config *config = &c->m->unet;
     TRY(read_tensor(c, "unet.sample", 4, &t->sample));
     TRY(read_tensor(c, "unet.timestep", 1, &t->timestep));
@@ -86,32 +71,47 @@ static mzt_status read_unet_tensors(eval_context *c, unet_tensors *t) {
     return expect_rows(c, "unet.time_ids", t->ids.shape[0], rows);
 }
 
+void eval_release_unet(const eval_context *c, unet_tensors *t) {
+    host_tensor *all[] = {&t->sample, &t->timestep, &t->context, &t->embeds, &t->ids};
+    for (int i = 0; i < 5; i++)
+        tensor_release(c->m->host, all[i]);
+}
+
+unet_inputs eval_unet_inputs(const eval_context *c, graph *g, const unet_tensors *t, bool varying) {
+    tensor (*input)(graph *, const char *, dtype, shape4) = varying ? graph_varying_input : graph_input;
+    const uint32_t *s = t->sample.shape, rows = s[0];
+    const dtype type = g->activation;
+    unet_inputs inputs = {
+        .sample = input(g, "sample", type, (shape4){rows, s[2], s[3], s[1]}),
+        .timesteps = input(g, "timesteps", DTYPE_F32, (shape4){rows, 1, 1, 1}),
+        .context = input(g, "context", type, (shape4){rows, t->context.shape[1], 1, t->context.shape[2]}),
+    };
+    if (c->m->unet.text_time) {
+        inputs.text_embeds = input(g, "text_embeds", type, (shape4){rows, 1, 1, t->embeds.shape[1]});
+        inputs.time_ids = input(g, "time_ids", DTYPE_F32, (shape4){(uint32_t)t->ids.count, 1, 1, 1});
+    }
+    return inputs;
+}
+
+mzt_status eval_set_unet(eval_context *c, network *n, const unet_tensors *t) {
+    TRY(network_set(n, "sample", t->sample.values, t->sample.count, c->error));
+    TRY(network_set(n, "timesteps", t->timestep.values, t->timestep.count, c->error));
+    TRY(network_set(n, "context", t->context.values, t->context.count, c->error));
+    if (t->embeds.values) TRY(network_set(n, "text_embeds", t->embeds.values, t->embeds.count, c->error));
+    if (t->ids.values) TRY(network_set(n, "time_ids", t->ids.values, t->ids.count, c->error));
+    return MZT_OK;
+}
+
 static mzt_status run_unet(eval_context *c, const unet_tensors *t, host_tensor *output) {
     dtype type;
     TRY(precision_resolve(c->p, &c->e->limits, &type, c->error));
     graph *g = graph_create(c->m->host, type, type);
     if (!g) return error_memory(c->error, "graph", sizeof *g);
-    const uint32_t *s = t->sample.shape, rows = s[0];
-    unet_inputs inputs = {
-        .sample = graph_input(g, "sample", type, (shape4){rows, s[2], s[3], s[1]}),
-        .timesteps = graph_input(g, "timesteps", DTYPE_F32, (shape4){rows, 1, 1, 1}),
-        .context =
-            graph_input(g, "context", type, (shape4){rows, t->context.shape[1], 1, t->context.shape[2]}),
-    };
-    if (c->m->unet.text_time) {
-        inputs.text_embeds = graph_input(g, "text_embeds", type, (shape4){rows, 1, 1, t->embeds.shape[1]});
-        inputs.time_ids = graph_input(g, "time_ids", DTYPE_F32, (shape4){(uint32_t)t->ids.count, 1, 1, 1});
-    }
+    unet_inputs inputs = eval_unet_inputs(c, g, t, false);
     graph_output(g, unet_describe(g, &c->m->unet, &inputs, NULL), "output");
     network n = {0};
     mzt_status status = network_create(c->e, g, c->m->weights[MODEL_UNET], &n, c->error);
-    if (status >= 0) status = network_set(&n, "sample", t->sample.values, t->sample.count, c->error);
-    if (status >= 0) status = network_set(&n, "timesteps", t->timestep.values, rows, c->error);
-    if (status >= 0) status = network_set(&n, "context", t->context.values, t->context.count, c->error);
-    if (status >= 0 && t->embeds.values)
-        status = network_set(&n, "text_embeds", t->embeds.values, t->embeds.count, c->error);
-    if (status >= 0 && t->ids.values)
-        status = network_set(&n, "time_ids", t->ids.values, t->ids.count, c->error);
+    if (status >= 0) status = eval_set_unet(c, &n, t);
     if (status >= 0) status = network_run(&n, c->error);
     if (status >= 0) status = network_get(&n, "output", output->values, output->count, c->error);
     network_destroy(&n);
@@ -120,7 +120,7 @@ static mzt_status run_unet(eval_context *c, const unet_tensors *t, host_tensor *
 
 static mzt_status eval_unet(eval_context *c) {
     unet_tensors t = {0};
-    mzt_status status = read_unet_tensors(c, &t);
+    mzt_status status = eval_read_unet(c, &t);
     host_tensor *output;
     if (status >= 0) {
         const uint32_t shape[4] = {t.sample.shape[0], c->m->unet.out_channels, t.sample.shape[2],
@@ -128,9 +128,7 @@ static mzt_status eval_unet(eval_context *c) {
         status = add(c, "unet", "output", 4, shape, &output);
     }
     if (status >= 0) status = run_unet(c, &t, output);
-    host_tensor *all[] = {&t.sample, &t.timestep, &t.context, &t.embeds, &t.ids};
-    for (int i = 0; i < 5; i++)
-        tensor_release(c->m->host, all[i]);
+    eval_release_unet(c, &t);
     return status;
 }
 
@@ -288,8 +286,9 @@ mzt_status pipeline_eval(const model *m, executor *e, precision p, const eval_re
         const char *name;
         mzt_status (*run)(eval_context *c);
     } components[] = {
-        {"text_encoder", eval_text_1},     {"text_encoder_2", eval_text_2},   {"unet", eval_unet},
-        {"vae_encoder", eval_vae_encoder}, {"vae_decoder", eval_vae_decoder}, {"pipeline", eval_pipeline}};
+        {"text_encoder", eval_text_1},     {"text_encoder_2", eval_text_2},       {"unet", eval_unet},
+        {"vae_encoder", eval_vae_encoder}, {"vae_decoder", eval_vae_decoder},     {"pipeline", eval_pipeline},
+        {"gradients", eval_gradients},     {"vae_gradients", eval_vae_gradients}, {"adamw", eval_adamw}};
     for (size_t i = 0; i < sizeof components / sizeof *components; i++) {
         if (strcmp(request->component, components[i].name) != 0) continue;
         weights_set *in;
@@ -297,13 +296,13 @@ mzt_status pipeline_eval(const model *m, executor *e, precision p, const eval_re
         eval_context c = {
             .m = m, .e = e, .p = p, .request = request, .in = in, .out = {.host = m->host}, .error = error};
         mzt_status status = components[i].run(&c);
-        if (status >= 0) status = tensor_list_save(&c.out, request->output, error);
+        if (status >= 0 && c.out.count > 0) status = tensor_list_save(&c.out, request->output, error);
         tensor_list_release(&c.out);
         weights_close(in);
         return status;
     }
     return error_set(error, MZT_ERROR_INVALID,
                      "unknown component '%s': expected text_encoder, text_encoder_2, unet, vae_encoder, "
-                     "vae_decoder or pipeline",
+                     "vae_decoder, pipeline, gradients, vae_gradients or adamw",
                      request->component);
 }

@@ -7,7 +7,8 @@
 #include "pipeline/network.h"
 
 typedef struct eval_request {
-    const char *component; /* text_encoder, text_encoder_2, unet, vae_encoder, vae_decoder, pipeline */
+    const char *component; /* text_encoder, text_encoder_2, unet, vae_encoder, vae_decoder, pipeline,
+                              gradients, vae_gradients, adamw */
     const char *input, *output;
     /* for pipeline only */
     const char *scheduler_config; /* a scheduler_config.json; NULL: the model's own */
