@@ -117,10 +117,12 @@ static mzt_status complete_request(generate_command *c, mzt_error *error) {
     return read_pictures(c, error);
 }
 
-/* --from remembers a model by name and hash, not by its place. */
-static mzt_status check_model(const generate_command *c, mzt_error *error) {
+/* Finds the model's folder. --from remembers a model by name and hash, not by its place. */
+static mzt_status find_model(generate_command *c, mzt_error *error) {
     const char *name = c->from ? parameters_find(&c->past, "Model") : NULL;
-    if (c->model_option || !name || strcmp(name, generate_model_name(c->model)) == 0) return MZT_OK;
+    mzt_status status = model_path_find(c->host, c->model_option, &c->model, error);
+    if (c->model_option || !name) return status;
+    if (status >= 0 && strcmp(name, generate_model_name(c->model)) == 0) return MZT_OK;
     char shown[80];
     return error_set(error, MZT_ERROR_INVALID, "%s was made with model \"%s\": give its folder with --model",
                      c->from, error_text(shown, sizeof shown, name));
@@ -164,7 +166,8 @@ static mzt_status read_options(generate_command *c, int argc, char **argv, const
         {'W', "width", "PIXELS", "default: the init image's, or the model's own size", OPTION_COUNT,
          &r->width, 8, GENERATE_SIDE_MAX, NULL},
         {'H', "height", "PIXELS", "likewise", OPTION_COUNT, &r->height, 8, GENERATE_SIDE_MAX, NULL},
-        {0, "steps", "N", "denoising steps; default 20", OPTION_COUNT, &r->steps, 1, SAMPLER_STEPS_MAX, &c->steps_given},
+        {0, "steps", "N", "denoising steps; default 20", OPTION_COUNT, &r->steps, 1, SAMPLER_STEPS_MAX,
+         &c->steps_given},
         {0, "sampler", "NAME", "default: the model's own; see docs/samplers.md", OPTION_TEXT, &r->sampler, 0,
          0, NULL},
         {0, "schedule", "NAME", "default, karras, exponential, sgm_uniform, simple, beta or ays", OPTION_TEXT,
@@ -264,8 +267,7 @@ mzt_status command_generate(command_context *context, int argc, char **argv, mzt
     }
     if (prompts) c.request.prompt = prompt;
     if (status >= 0) status = complete_request(&c, error);
-    if (status >= 0) status = model_path_find(c.host, c.model_option, &c.model, error);
-    if (status >= 0) status = check_model(&c, error);
+    if (status >= 0) status = find_model(&c, error);
     if (status >= 0) status = run(&c, error);
     destroy(&c);
     return status;
