@@ -44,8 +44,7 @@ static mzt_status allocate_wish(vulkan_device *device, const VkMemoryRequirement
     for (uint32_t i = 0; i < memory->memoryTypeCount; i++) {
         VkMemoryPropertyFlags flags = memory->memoryTypes[i].propertyFlags;
         if (!(needs->memoryTypeBits & (1u << i)) || (flags & wish) != wish) continue;
-        uint64_t heap = memory->memoryHeaps[memory->memoryTypes[i].heapIndex].size;
-        if (heap > 0 && heap < needs->size) continue; /* 0: a driver that runs without its hardware */
+        if (memory->memoryHeaps[memory->memoryTypes[i].heapIndex].size < needs->size) continue;
         /* Protected, lazily allocated and AMD's debugging types are for other uses. */
         if (flags & ~(VkMemoryPropertyFlags)(LOCAL | VISIBLE | CACHED | COHERENT)) continue;
         status = allocate(device, needs, i, out, error);

@@ -72,24 +72,29 @@ static mzt_status make_layouts(vulkan_pipelines *pipelines, op o, mzt_error *err
     return vulkan_device_check(device, result, "vkCreatePipelineLayout", error);
 }
 
-static mzt_status make_pipeline(vulkan_pipelines *pipelines, const shader_variant *variant, VkPipeline *out,
-                                mzt_error *error) {
-    vulkan_device *device = pipelines->device;
-    VkShaderModule module = VK_NULL_HANDLE;
+static mzt_status make_module(vulkan_device *device, const shader_variant *variant, VkShaderModule *module,
+                              mzt_error *error) {
     uint32_t *code = host_calloc(device->host, variant->code_bytes, 1);
     if (!code) return error_memory(error, "shader code", variant->code_bytes);
     if (!shader_unpack(variant, code)) {
         host_free(device->host, code);
         return error_set(error, MZT_ERROR_INTERNAL, "its packed code is damaged");
     }
-    VkShaderModuleCreateInfo module_info = {
+    VkShaderModuleCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
         .codeSize = variant->code_bytes,
         .pCode = code,
     };
-    VkResult result = device->vk.CreateShaderModule(device->handle, &module_info, NULL, &module);
+    VkResult result = device->vk.CreateShaderModule(device->handle, &info, NULL, module);
     host_free(device->host, code);
-    TRY(vulkan_device_check(device, result, "vkCreateShaderModule", error));
+    return vulkan_device_check(device, result, "vkCreateShaderModule", error);
+}
+
+static mzt_status make_pipeline(vulkan_pipelines *pipelines, const shader_variant *variant, VkPipeline *out,
+                                mzt_error *error) {
+    vulkan_device *device = pipelines->device;
+    VkShaderModule module = VK_NULL_HANDLE;
+    TRY(make_module(device, variant, &module, error));
     /* Some drivers choose the subgroup size per pipeline; a shader that sums over subgroups gets the one that
      * was reported. */
     VkPipelineShaderStageRequiredSubgroupSizeCreateInfo size = {
@@ -115,7 +120,8 @@ static mzt_status make_pipeline(vulkan_pipelines *pipelines, const shader_varian
             },
         .layout = pipelines->layouts[variant->op],
     };
-    result = device->vk.CreateComputePipelines(device->handle, pipelines->cache.handle, 1, &info, NULL, out);
+    VkResult result =
+        device->vk.CreateComputePipelines(device->handle, pipelines->cache.handle, 1, &info, NULL, out);
     device->vk.DestroyShaderModule(device->handle, module, NULL);
     return vulkan_device_check(device, result, "vkCreateComputePipelines", error);
 }

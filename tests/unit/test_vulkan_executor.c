@@ -307,6 +307,43 @@ static void test_replay(void **state) {
     }
 }
 
+/* More ranges than a program keeps recordings of: the oldest are dropped and made again. */
+static void test_many_ranges(void **state) {
+    (void)state;
+    enum { LENGTH = 12 }; /* 78 ranges */
+    for (uint32_t i = 0; i < fixture.count; i++) {
+        vulkan_options options = vulkan_fixture_options(&fixture);
+        executor *e = vulkan_fixture_open(&fixture, i, &options);
+        tiny_plan t;
+        mzt_error error;
+        double total = 0;
+        tiny_begin(&t, e->host, DTYPE_F32, DTYPE_F32);
+        for (uint32_t b = 0; b < LENGTH + 1; b++)
+            tiny_buffer(&t, PLAN_PERSISTENT, DTYPE_F32, 5);
+        for (uint32_t d = 0; d < LENGTH; d++) /* a counter each: buffer d + 1 += 1 * buffer 0 */
+            tiny_add(&t, true, 1, d + 1, 1, 0, d + 1);
+        program *g = vulkan_fixture_prepare(e, &t.plan);
+        float one[5] = {1, 1, 1, 1, 1}, zero[5] = {0};
+        ok(program_write(g, 0, 0, one, sizeof one, &error), &error);
+        for (uint32_t d = 0; d < LENGTH; d++)
+            ok(program_write(g, d + 1, 0, zero, sizeof zero, &error), &error);
+        ok(program_seal(g, &error), &error);
+        for (uint32_t round = 0; round < 2; round++)
+            for (uint32_t first = 0; first < LENGTH; first++)
+                for (uint32_t count = 1; first + count <= LENGTH; count++)
+                    ok(program_run(g, first, count, NULL, &error), &error);
+        for (uint32_t d = 0; d < LENGTH; d++) {
+            double *values = read_values(g, d + 1);
+            assert_true(values[0] == 2.0 * (d + 1) * (LENGTH - d)); /* ranges that contain d */
+            total += values[4];
+            free(values);
+        }
+        assert_true(total == 2.0 * LENGTH * (LENGTH + 1) * (LENGTH + 2) / 6);
+        program_destroy(g);
+        vulkan_fixture_close(&fixture, e);
+    }
+}
+
 typedef struct watch {
     uint32_t calls, stop_at; /* the call (from 1) that says no; 0: none */
     double last;
@@ -380,9 +417,9 @@ static void test_order(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_copies),  cmocka_unit_test(test_chain),  cmocka_unit_test(test_chain_cut),
-        cmocka_unit_test(test_seconds), cmocka_unit_test(test_replay), cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_copies),  cmocka_unit_test(test_chain),       cmocka_unit_test(test_chain_cut),
+        cmocka_unit_test(test_seconds), cmocka_unit_test(test_replay),      cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_order),   cmocka_unit_test(test_many_ranges),
     };
     return cmocka_run_group_tests(tests, begin_all, NULL);
 }
