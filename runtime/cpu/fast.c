@@ -7,11 +7,35 @@
 /* Ops that are not here run as in cpu-reference: copies, look-ups and the sampler's few thousand elements, at
  * memory's pace. */
 static const fast_op *const table[OP_COUNT] = {
-    [OP_LINEAR] = &fast_linear,         [OP_CONV2D] = &fast_conv2d,
-    [OP_ATTENTION] = &fast_attention,   [OP_GROUP_NORM_STATS] = &fast_group_norm_stats,
-    [OP_GROUP_NORM] = &fast_group_norm, [OP_LAYER_NORM] = &fast_layer_norm,
-    [OP_UNARY] = &fast_unary,           [OP_BINARY] = &fast_binary,
+    [OP_LINEAR] = &fast_linear,
+    [OP_CONV2D] = &fast_conv2d,
+    [OP_ATTENTION] = &fast_attention,
+    [OP_GROUP_NORM_STATS] = &fast_group_norm_stats,
+    [OP_GROUP_NORM] = &fast_group_norm,
+    [OP_LAYER_NORM] = &fast_layer_norm,
+    [OP_UNARY] = &fast_unary,
+    [OP_BINARY] = &fast_binary,
     [OP_GEGLU] = &fast_geglu,
+
+    [OP_WEIGHT_GRAD] = &fast_weight_grad,
+    [OP_ATTENTION_STATS] = &fast_attention_stats,
+    [OP_ATTENTION_GRAD] = &fast_attention_grad,
+    [OP_GROUP_NORM_GRAD_STATS] = &fast_group_norm_grad_stats,
+    [OP_GROUP_NORM_GRAD] = &fast_group_norm_grad,
+    [OP_LAYER_NORM_GRAD] = &fast_layer_norm_grad,
+    [OP_LAYER_NORM_PARAM_GRAD] = &fast_layer_norm_param_grad,
+    [OP_UNARY_GRAD] = &fast_unary_grad,
+    [OP_GEGLU_GRAD] = &fast_geglu_grad,
+    [OP_TRANSPOSE_WEIGHT] = &fast_transpose_weight,
+    [OP_DILATE] = &fast_dilate,
+    [OP_UPSAMPLE_GRAD] = &fast_upsample_grad,
+    [OP_COLUMN_SUM] = &fast_column_sum,
+    [OP_REDUCE_SUM] = &fast_reduce_sum,
+    [OP_GATHER_ROWS_GRAD] = &fast_gather_rows_grad,
+    [OP_LOSS] = &fast_loss,
+    [OP_LOSS_GRAD] = &fast_loss_grad,
+    [OP_SQUARE_SUM] = &fast_square_sum,
+    [OP_ADAMW] = &fast_adamw,
 };
 
 static const fast_op *find_op(op o) {

@@ -19,7 +19,7 @@ typedef struct packed_matrix {
     bool geglu;
     uint64_t n, k; /* rows (of one half with GEGLU), columns */
     uint32_t panels;
-    void *data;
+    void *data; /* NULL: the weights change, and are packed into scratch on every run */
 } packed_matrix;
 
 /* How a linear layer or convolution is computed: by our own kernels (`packed`), or as one or, for
@@ -61,6 +61,22 @@ extern const fast_op fast_attention;                                          /*
 extern const fast_op fast_group_norm_stats, fast_group_norm, fast_layer_norm; /* fast_norm.c */
 extern const fast_op fast_unary, fast_binary, fast_geglu;                     /* fast_elementwise.c */
 
+extern const fast_op fast_weight_grad;                          /* fast_grad_matrix.c */
+extern const fast_op fast_attention_stats, fast_attention_grad; /* fast_grad_attention.c */
+extern const fast_op fast_group_norm_grad_stats, fast_group_norm_grad, fast_layer_norm_grad,
+    fast_layer_norm_param_grad; /* fast_grad_norm.c */
+extern const fast_op fast_unary_grad, fast_geglu_grad, fast_loss_grad,
+    fast_adamw; /* fast_grad_elementwise.c */
+extern const fast_op fast_column_sum, fast_reduce_sum, fast_loss, fast_square_sum,
+    fast_gather_rows_grad;                                                   /* fast_grad_sum.c */
+extern const fast_op fast_transpose_weight, fast_dilate, fast_upsample_grad; /* fast_grad_move.c */
+
+/* What most functions over ranges of items are given. */
+typedef struct fast_job {
+    const fast_program *f;
+    const cpu_call *call;
+} fast_job;
+
 static inline fast_program *fast_program_of(const cpu_program *g) {
     return g->state;
 }
@@ -83,6 +99,26 @@ mzt_status cpu_create_native(const base_host *host, uint32_t threads, dtype nati
  * dispatch needs the plain weights after that, they are freed. */
 mzt_status fast_pack(cpu_program *g, const cpu_call *call, uint64_t n, uint64_t k, bool geglu,
                      packed_matrix **out, mzt_error *error);
+
+/* The same for weights that change: only the description. fast_repack packs what `call` binds now into `to`,
+ * of fast_packed_bytes; 0: more than memory. */
+packed_matrix *fast_pack_later(fast_program *f, const cpu_program *g, const cpu_call *call, uint64_t n,
+                               uint64_t k, bool geglu);
+uint64_t fast_packed_bytes(const fast_program *f, const packed_matrix *m);
+packed_matrix fast_repack(const fast_program *f, const cpu_call *call, const packed_matrix *m, void *to);
+
+/* The elements `region` of x as f32: in place, or in *scratch, which is moved on (fast_matrix.c). *base
+ * becomes the first element there is. */
+const float *fast_widen(const fast_program *f, const cpu_call *call, const cpu_operand *x, op_region region,
+                        uint64_t *base, float **scratch);
+
+/* Where coordinate `at` of an axis of `size` reads; negative: padding. */
+static inline int64_t wrap_coordinate(int64_t at, int64_t size, bool wrap) {
+    if (at >= 0 && at < size) return at;
+    if (!wrap) return -1;
+    at %= size;
+    return at < 0 ? at + size : at;
+}
 
 /* cpu_backend.read_weight: the plain weights out of their packed form. */
 void fast_unpack(const cpu_program *g, uint32_t buffer, uint64_t offset, void *data, uint64_t size);

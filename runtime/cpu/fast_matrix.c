@@ -57,14 +57,6 @@ static void locate_rows(const matrix_job *job, uint64_t first, uint32_t count, m
     }
 }
 
-/* Where coordinate `at` of an axis of `size` (enlarged) reads; negative: padding. */
-static int64_t wrap_coordinate(int64_t at, int64_t size, bool wrap) {
-    if (at >= 0 && at < size) return at;
-    if (!wrap) return -1;
-    at %= size;
-    return at < 0 ? at + size : at;
-}
-
 /* The source pixel that row `i` of the block reads at `tap`; negative: padding. */
 static int64_t source_pixel(const matrix_job *job, const matrix_scratch *s, uint64_t first, uint32_t i,
                             uint32_t tap) {
@@ -246,10 +238,8 @@ static void widen_range(void *argument, uint64_t first, uint64_t last, uint32_t 
                           job->to + first);
 }
 
-/* The elements `region` of x as f32: in place, or in *scratch, which is moved on. *base becomes the first
- * element there is. */
-static const float *widen(const fast_program *f, const cpu_call *call, const cpu_operand *x, op_region region,
-                          uint64_t *base, float **scratch) {
+const float *fast_widen(const fast_program *f, const cpu_call *call, const cpu_operand *x, op_region region,
+                        uint64_t *base, float **scratch) {
     if (!x->data || x->type == DTYPE_F32) return x->data;
     widen_job job = {f, x, region.first, *scratch};
     thread_pool_for(call->pool, region.end - region.first, 4096, widen_range, &job);
@@ -259,20 +249,21 @@ static const float *widen(const fast_program *f, const cpu_call *call, const cpu
 }
 
 static fast_scratch matrix_scratch_size(const fast_program *f, const cpu_call *call) {
-    (void)f;
     op_region regions[OP_MAX_BINDINGS] = {{0, 0}};
     fast_scratch need = {0, sizeof(matrix_scratch)};
     const matrix_kernel *kernel = call->state;
-    if (!kernel) return (fast_scratch){0, 0};
     if (!op_regions(call->op, call->params, regions))
         return need;         /* executor_prepare has checked that they exist */
     if (kernel->native[0]) { /* sums of the whole output */
         bool geglu = call->op == OP_LINEAR && (call->params->linear.flags & EPILOGUE_GEGLU);
         need.shared = (regions[LINEAR_OUT].end - regions[LINEAR_OUT].first) * (geglu ? 2 : 1) * sizeof(float);
-    } else if (call->operands[LINEAR_X0].type != DTYPE_F32) {
+        return need;
+    }
+    if (call->operands[LINEAR_X0].type != DTYPE_F32) {
         for (int x = LINEAR_X0; x <= LINEAR_X1; x++)
             need.shared += (regions[x].end - regions[x].first) * sizeof(float);
     }
+    if (!kernel->packed->data) need.shared += fast_packed_bytes(f, kernel->packed);
     return need;
 }
 
@@ -341,14 +332,17 @@ static bool weight_is_constant(const cpu_program *g, const cpu_call *call) {
     return true;
 }
 
-/* Weights in whichever form this matrix will be computed from. Those that change keep call->state NULL: such
- * calls run as in cpu-reference. */
+/* Weights in whichever form this matrix will be computed from. */
 static mzt_status seal_matrix(cpu_program *g, cpu_call *call, const onednn_shape *shape, uint32_t c0,
                               uint32_t c1, uint64_t n, uint64_t k, bool geglu, mzt_error *error) {
     fast_program *f = fast_program_of(g);
-    if (!weight_is_constant(g, call)) return MZT_OK;
     matrix_kernel *kernel = &f->matrix_kernels[f->matrix_kernel_count++];
     call->state = kernel;
+    if (!weight_is_constant(g, call)) {
+        kernel->packed = fast_pack_later(f, g, call, n, k, geglu);
+        return fast_packed_bytes(f, kernel->packed) ? MZT_OK
+                                                    : error_memory(error, "packed weights", UINT64_MAX);
+    }
     if (shape) seal_native(g, call, *shape, c0, c1, kernel);
     for (int x = 0; x < 2; x++)
         if (kernel->native[x]) f->packed_bytes += onednn_conv_bytes(kernel->native[x]);
@@ -362,14 +356,19 @@ static bool run_matrix(const cpu_call *call, matrix_job *job) {
     const matrix_kernel *kernel = call->state;
     if (!op_regions(call->op, call->params, regions)) return false;
     float *scratch = (float *)(void *)job->f->shared;
+    packed_matrix changing;
     job->w = kernel->packed;
     job->bias = &o[LINEAR_BIAS];
     job->vec = &o[LINEAR_VEC];
     job->residual = &o[LINEAR_RESIDUAL];
     job->out = &o[LINEAR_OUT];
     if (kernel->native[0]) return run_native(call, job, kernel);
-    job->x0 = widen(job->f, call, &o[LINEAR_X0], regions[LINEAR_X0], &job->x0_base, &scratch);
-    job->x1 = widen(job->f, call, &o[LINEAR_X1], regions[LINEAR_X1], &job->x1_base, &scratch);
+    job->x0 = fast_widen(job->f, call, &o[LINEAR_X0], regions[LINEAR_X0], &job->x0_base, &scratch);
+    job->x1 = fast_widen(job->f, call, &o[LINEAR_X1], regions[LINEAR_X1], &job->x1_base, &scratch);
+    if (!job->w->data) {
+        changing = fast_repack(job->f, call, kernel->packed, scratch);
+        job->w = &changing;
+    }
     choose_blocks(job);
     thread_pool_for(call->pool, job->row_blocks * job->panel_blocks, 1, run_blocks, job);
     return true;

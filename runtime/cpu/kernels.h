@@ -10,6 +10,13 @@
 #define KERNEL_ROWS        4  /* rows of one register tile */
 #define KERNEL_MAX_COLUMNS 48 /* the widest register tile of any instruction set */
 
+/* By what adamw (see params.h) multiplies: g = gradient_scale * gradient; m = m_kept * m + m_new * g;
+ * v = v_kept * v + v_new * g^2; weight -= decay * weight + rate * m / (sqrt(v * v_scale) + epsilon);
+ * average += average_new * (weight - average). */
+typedef struct adamw_factors {
+    float gradient_scale, m_kept, m_new, v_kept, v_new, v_scale, decay, rate, epsilon, average_new;
+} adamw_factors;
+
 typedef struct cpu_kernels {
     const char *name;
     uint32_t columns; /* of one register tile, and so of one packed panel */
@@ -34,8 +41,24 @@ typedef struct cpu_kernels {
     /* sums[c] += x[c]; sums[c] += (x[c] - mean[c])^2 */
     void (*add_squares)(float *sums, const float *x, const float *mean, size_t count);
 
+    /* to[count][columns], lanes 0 ... length - 1 = rows[i][offset ... offset + length - 1] */
+    void (*gather)(const float *const *rows, size_t offset, uint32_t count, uint32_t length, float *to);
+
+    void (*slope)(uint32_t kind, float *x, size_t count); /* the derivative of UNARY_* at x, in place */
+    /* sums[c] += y[c] * (x[c] - mean[c]) */
+    void (*add_products)(float *sums, const float *y, const float *x, const float *mean, size_t count);
+    /* y = scale * y + slope * (x - mean) + shift, each of its channel */
+    void (*normalize_slope)(float *y, const float *x, const float *mean, const float *scale,
+                            const float *slope, const float *shift, size_t count);
+    /* x = exp(scale * x - shift); with y also x *= scale * (y - y_shift): see attention_grad in params.h */
+    void (*score_slope)(float *x, const float *y, float scale, const float *shift, const float *y_shift,
+                        size_t count);
+    void (*adamw)(const adamw_factors *by, const float *gradient, float *weight, float *m, float *v,
+                  float *average, size_t count); /* average may be NULL */
+
     float (*largest)(const float *x, size_t count);
     double (*sum)(const float *x, size_t count);
+    double (*dot)(const float *x, const float *y, size_t count);
     double (*sum_squares)(const float *x, float mean, size_t count); /* of distances to mean */
     float (*exp_sum)(float *x, float scale, float shift,
                      size_t count); /* x = exp(scale*x - shift); their sum */

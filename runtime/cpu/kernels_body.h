@@ -1,6 +1,7 @@
 /* The inner loops themselves. Included by one file per instruction set, which defines KERNEL(name); see
  * kernels.h. Written so that compilers vectorise them: no branches in loops, no order of summation but the
  * one written. */
+#include <math.h>
 #include <string.h>
 
 #include "base/vector.h"
@@ -41,6 +42,20 @@ static void KERNEL(multiply)(uint32_t runs, const float *const *rows, const uint
     for (int i = 0; i < KERNEL_ROWS; i++)
         for (int j = 0; j < TILE_VECTORS; j++)
             vector_store(c + (size_t)i * c_stride + j * VECTOR_FLOATS, sums[i][j]);
+}
+
+static void KERNEL(gather)(const float *const *rows, size_t offset, uint32_t count, uint32_t length,
+                           float *restrict to) {
+    for (uint32_t i = 0; i < count; i++, to += TILE_COLUMNS) {
+        const float *from = rows[i] + offset;
+        if (length == TILE_COLUMNS) {
+            for (int j = 0; j < TILE_VECTORS; j++)
+                vector_store(to + j * VECTOR_FLOATS, vector_load(from + j * VECTOR_FLOATS));
+        } else {
+            for (uint32_t j = 0; j < length; j++)
+                to[j] = from[j];
+        }
+    }
 }
 
 /* ----------------------------------------------------------------------------------------------- conversions
@@ -141,7 +156,7 @@ static inline float sigmoid(float x) {
 /* x * (1 + erf(x / sqrt 2)) / 2 through erfc(z) = t exp(-z^2 + P(t)), t = 2 / (2 + z), z >= 0, with the
  * Chebyshev fit of Press et al., "Numerical Recipes", 6.2: relative error below 1.2e-7, so that the small
  * values at large negative x are right too. */
-static inline float gelu(float x) {
+static inline float half_erfc(float x) { /* erfc(|x| / sqrt 2) / 2 */
     float z = x * 0.70710678f;
     z = z < 0 ? -z : z;
     float t = 1.0f / (1.0f + 0.5f * z);
@@ -155,8 +170,24 @@ static inline float gelu(float x) {
     p = p * t + 0.37409196f;
     p = p * t + 1.00002368f;
     p = p * t - 1.26551223f;
-    float half_erfc = 0.5f * t * exponential(p - z * z);
-    return x < 0 ? x * half_erfc : x - x * half_erfc;
+    return 0.5f * t * exponential(p - z * z);
+}
+
+static inline float gelu(float x) {
+    float beyond = half_erfc(x);
+    return x < 0 ? x * beyond : x - x * beyond;
+}
+
+/* (1 + erf(x / sqrt 2)) / 2 + x exp(-x^2 / 2) / sqrt(2 pi) */
+static inline float gelu_slope(float x) {
+    float beyond = half_erfc(x);
+    return (x < 0 ? beyond : 1.0f - beyond) + x * 0.39894228f * exponential(-0.5f * x * x);
+}
+
+/* Of x s(k x), s the logistic function: s + k x s (1 - s). */
+static inline float swish_slope(float k, float x) {
+    float s = sigmoid(k * x);
+    return s + k * x * s * (1.0f - s);
 }
 
 static void KERNEL(activate)(uint32_t kind, float *x, size_t count) {
@@ -172,6 +203,25 @@ static void KERNEL(activate)(uint32_t kind, float *x, size_t count) {
     } else if (kind == UNARY_EXP) {
         for (size_t i = 0; i < count; i++)
             x[i] = exponential(x[i]);
+    }
+}
+
+static void KERNEL(slope)(uint32_t kind, float *x, size_t count) {
+    if (kind == UNARY_SILU) {
+        for (size_t i = 0; i < count; i++)
+            x[i] = swish_slope(1.0f, x[i]);
+    } else if (kind == UNARY_GELU) {
+        for (size_t i = 0; i < count; i++)
+            x[i] = gelu_slope(x[i]);
+    } else if (kind == UNARY_QUICK_GELU) {
+        for (size_t i = 0; i < count; i++)
+            x[i] = swish_slope(1.702f, x[i]);
+    } else if (kind == UNARY_EXP) {
+        for (size_t i = 0; i < count; i++)
+            x[i] = exponential(x[i]);
+    } else {
+        for (size_t i = 0; i < count; i++)
+            x[i] = 1.0f;
     }
 }
 
@@ -215,6 +265,43 @@ static void KERNEL(add_squares)(float *restrict sums, const float *restrict x, c
     }
 }
 
+static void KERNEL(add_products)(float *restrict sums, const float *restrict y, const float *restrict x,
+                                 const float *restrict mean, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        sums[i] += y[i] * (x[i] - mean[i]);
+}
+
+static void KERNEL(normalize_slope)(float *restrict y, const float *restrict x, const float *restrict mean,
+                                    const float *restrict scale, const float *restrict slope,
+                                    const float *restrict shift, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        y[i] = scale[i] * y[i] + slope[i] * (x[i] - mean[i]) + shift[i];
+}
+
+static void KERNEL(score_slope)(float *restrict x, const float *restrict y, float scale,
+                                const float *restrict shift, const float *restrict y_shift, size_t count) {
+    if (y) {
+        for (size_t i = 0; i < count; i++)
+            x[i] = exponential(scale * x[i] - shift[i]) * (scale * (y[i] - y_shift[i]));
+    } else {
+        for (size_t i = 0; i < count; i++)
+            x[i] = exponential(scale * x[i] - shift[i]);
+    }
+}
+
+static void KERNEL(adamw)(const adamw_factors *by, const float *restrict gradient, float *restrict weight,
+                          float *restrict m, float *restrict v, float *restrict average, size_t count) {
+    const adamw_factors a = *by;
+    for (size_t i = 0; i < count; i++) {
+        float g = a.gradient_scale * gradient[i];
+        m[i] = a.m_kept * m[i] + a.m_new * g;
+        v[i] = a.v_kept * v[i] + a.v_new * (g * g);
+        weight[i] -= a.decay * weight[i] + a.rate * m[i] / (sqrtf(v[i] * a.v_scale) + a.epsilon);
+    }
+    for (size_t i = 0; average && i < count; i++)
+        average[i] += a.average_new * (weight[i] - average[i]);
+}
+
 /* ------------------------------------------------------------------------------------------------ reductions
  * -- */
 
@@ -252,6 +339,16 @@ static double KERNEL(sum)(const float *x, size_t count) {
     return KERNEL(join)(lanes);
 }
 
+static double KERNEL(dot)(const float *x, const float *y, size_t count) {
+    float lanes[LANES] = {0};
+    for (; count >= LANES; count -= LANES, x += LANES, y += LANES)
+        for (int j = 0; j < LANES; j++)
+            lanes[j] += x[j] * y[j];
+    for (size_t j = 0; j < count; j++)
+        lanes[j] += x[j] * y[j];
+    return KERNEL(join)(lanes);
+}
+
 static double KERNEL(sum_squares)(const float *x, float mean, size_t count) {
     float lanes[LANES] = {0};
     for (; count >= LANES; count -= LANES, x += LANES)
@@ -282,8 +379,15 @@ static const cpu_kernels KERNEL(table) = {
     .affine = KERNEL(affine),
     .normalize = KERNEL(normalize),
     .add_squares = KERNEL(add_squares),
+    .gather = KERNEL(gather),
+    .slope = KERNEL(slope),
+    .add_products = KERNEL(add_products),
+    .normalize_slope = KERNEL(normalize_slope),
+    .score_slope = KERNEL(score_slope),
+    .adamw = KERNEL(adamw),
     .largest = KERNEL(largest),
     .sum = KERNEL(sum),
+    .dot = KERNEL(dot),
     .sum_squares = KERNEL(sum_squares),
     .exp_sum = KERNEL(exp_sum),
 };

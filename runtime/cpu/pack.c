@@ -15,6 +15,21 @@ typedef struct pack_job {
     uint32_t columns;
 } pack_job;
 
+enum {
+    DEPTH = 16
+}; /* columns of the matrix moved at a time: as much of a panel stays in the first-level cache */
+
+/* Element `k` of `from` to place k * columns of `to`, for k < count. */
+#define SPREAD(type)                                                                                         \
+    static void spread_##type(const type *restrict from, uint64_t count, uint32_t columns,                   \
+                              type *restrict to) {                                                           \
+        for (uint64_t k = 0; k < count; k++)                                                                 \
+            to[k * columns] = from ? from[k] : 0;                                                            \
+    }
+SPREAD(uint16_t)
+SPREAD(uint32_t)
+#undef SPREAD
+
 static void pack_panels(void *argument, uint64_t first, uint64_t last, uint32_t worker) {
     (void)worker;
     const pack_job *job = argument;
@@ -22,14 +37,18 @@ static void pack_panels(void *argument, uint64_t first, uint64_t last, uint32_t 
     uint32_t columns = job->columns;
     size_t size = dtype_size(m->type);
     for (uint64_t panel = first; panel < last; panel++) {
-        uint8_t *to = (uint8_t *)m->data + panel * m->k * columns * size;
-        for (uint32_t lane = 0; lane < columns; lane++) {
-            uint64_t row;
-            if (!source_row(m, columns, (uint32_t)panel, lane, &row))
-                continue; /* the block was allocated zeroed */
-            const uint8_t *from = job->source + row * m->k * size;
-            for (uint64_t k = 0; k < m->k; k++)
-                memcpy(to + (k * columns + lane) * size, from + k * size, size);
+        for (uint64_t k = 0; k < m->k; k += DEPTH) {
+            uint8_t *to = (uint8_t *)m->data + (panel * m->k + k) * columns * size;
+            uint64_t count = m->k - k < DEPTH ? m->k - k : DEPTH;
+            for (uint32_t lane = 0; lane < columns; lane++, to += size) {
+                uint64_t row;
+                bool there = source_row(m, columns, (uint32_t)panel, lane, &row);
+                const void *from = there ? job->source + (row * m->k + k) * size : NULL;
+                if (size == sizeof(uint32_t))
+                    spread_uint32_t(from, count, columns, (uint32_t *)(void *)to);
+                else
+                    spread_uint16_t(from, count, columns, (uint16_t *)(void *)to);
+            }
         }
     }
 }
@@ -59,6 +78,40 @@ static bool plain_is_unused(const cpu_program *g, const packed_matrix *m) {
     return true;
 }
 
+static packed_matrix describe(const fast_program *f, const plan_binding *binding, dtype type, uint64_t n,
+                              uint64_t k, bool geglu) {
+    uint32_t columns = f->kernels->columns;
+    return (packed_matrix){.buffer = binding->buffer,
+                           .offset = binding->offset,
+                           .type = type,
+                           .geglu = geglu,
+                           .n = n,
+                           .k = k,
+                           .panels = (uint32_t)((n + columns - 1) / columns) * (geglu ? 2 : 1)};
+}
+
+uint64_t fast_packed_bytes(const fast_program *f, const packed_matrix *m) {
+    uint64_t elements, bytes;
+    bool fits = size_mul(m->panels, m->k, &elements) &&
+                size_mul(elements, f->kernels->columns * dtype_size(m->type), &bytes) && bytes <= SIZE_MAX;
+    return fits ? bytes : 0;
+}
+
+packed_matrix *fast_pack_later(fast_program *f, const cpu_program *g, const cpu_call *call, uint64_t n,
+                               uint64_t k, bool geglu) {
+    packed_matrix *m = &f->matrices[f->matrix_count++];
+    *m = describe(f, weight_binding(g, call), call->operands[LINEAR_WEIGHT].type, n, k, geglu);
+    return m;
+}
+
+packed_matrix fast_repack(const fast_program *f, const cpu_call *call, const packed_matrix *m, void *to) {
+    packed_matrix packed = *m;
+    packed.data = to;
+    pack_job job = {&packed, call->operands[LINEAR_WEIGHT].data, f->kernels->columns};
+    thread_pool_for(call->pool, packed.panels, 1, pack_panels, &job);
+    return packed;
+}
+
 mzt_status fast_pack(cpu_program *g, const cpu_call *call, uint64_t n, uint64_t k, bool geglu,
                      packed_matrix **out, mzt_error *error) {
     fast_program *f = fast_program_of(g);
@@ -72,26 +125,16 @@ mzt_status fast_pack(cpu_program *g, const cpu_call *call, uint64_t n, uint64_t 
             return MZT_OK;
         }
     }
-    uint32_t columns = f->kernels->columns,
-             panels = (uint32_t)((n + columns - 1) / columns) * (geglu ? 2 : 1);
-    packed_matrix m = {.buffer = binding->buffer,
-                       .offset = binding->offset,
-                       .type = call->operands[LINEAR_WEIGHT].type,
-                       .geglu = geglu,
-                       .n = n,
-                       .k = k,
-                       .panels = panels};
-    uint64_t elements, bytes;
-    if (!size_mul(panels, k, &elements) || !size_mul(elements, columns * dtype_size(m.type), &bytes) ||
-        bytes > SIZE_MAX)
-        return error_memory(error, "packed weights", UINT64_MAX);
+    packed_matrix m = describe(f, binding, call->operands[LINEAR_WEIGHT].type, n, k, geglu);
+    uint64_t bytes = fast_packed_bytes(f, &m);
+    if (!bytes) return error_memory(error, "packed weights", UINT64_MAX);
     m.data = host_calloc(host, (size_t)bytes, 1);
     if (!m.data) return error_memory(error, "packed weights", bytes);
     f->packed_bytes += bytes;
     *out = &f->matrices[f->matrix_count++];
     **out = m;
-    pack_job job = {*out, call->operands[LINEAR_WEIGHT].data, columns};
-    thread_pool_for(cpu_executor_of(g)->pool, panels, 1, pack_panels, &job);
+    pack_job job = {*out, call->operands[LINEAR_WEIGHT].data, f->kernels->columns};
+    thread_pool_for(cpu_executor_of(g)->pool, m.panels, 1, pack_panels, &job);
     if (!f->native && plain_is_unused(g, *out)) { /* oneDNN may still want them */
         host_free(host, g->weights[m.buffer]);
         g->weights[m.buffer] = NULL;

@@ -10,6 +10,8 @@ typedef struct ops_case {
     op op;
     uint32_t index;
     dtype activation, weight;
+    bool
+        changing_weights; /* matrices stand where dispatches could write them, not among the plan's weights */
     op_params params;
     dtype types[OP_MAX_BINDINGS];       /* of each binding */
     op_region regions[OP_MAX_BINDINGS]; /* elements that it touches */

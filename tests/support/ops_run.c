@@ -38,8 +38,8 @@ double ops_limit(const ops_case *c) {
     return op_get(c->op)->limit[c->activation];
 }
 
-static bool is_weight(const op_binding_info *info) {
-    if (info->access != OP_READ) return false;
+static bool is_weight(const ops_case *c, const op_binding_info *info) {
+    if (info->access != OP_READ || (info->class_ == OP_CLASS_WEIGHT && c->changing_weights)) return false;
     return info->class_ == OP_CLASS_WEIGHT || strcmp(info->name, "bias") == 0 ||
            strcmp(info->name, "gamma") == 0 || strcmp(info->name, "beta") == 0;
 }
@@ -89,7 +89,7 @@ static bool build(bench *b, const base_host *host, const ops_case *c) {
         uint64_t bytes = ops_case_bytes(c, i);
         b->dispatch.bindings[i] = (plan_binding){.buffer = b->plan.buffer_count, .range = bytes};
         b->dispatch.bytes += bytes;
-        plan_buffer_kind kind = is_weight(&info->bindings[i]) ? PLAN_WEIGHT : PLAN_PERSISTENT;
+        plan_buffer_kind kind = is_weight(c, &info->bindings[i]) ? PLAN_WEIGHT : PLAN_PERSISTENT;
         if (!add_buffer(b, i, kind, c->types[i], bytes + (kind == PLAN_WEIGHT ? 0 : TAIL_BYTES)))
             return false;
         ops_case_fill(c, i, b->before[b->plan.buffer_count - 1]);
