@@ -9,6 +9,8 @@
 #include "image/png.h"
 #include "model_path.h"
 
+enum { SIDE = GENERATE_SIDE_MAX, STEPS = SAMPLER_STEPS_MAX };
+
 static const char *const phase_labels[] = {"reading the prompt", "preparing", "denoising", "decoding"};
 
 static bool on_progress(void *user, generate_phase phase, double share, uint32_t step, uint32_t steps) {
@@ -153,37 +155,31 @@ static mzt_status run(generate_command *c, mzt_error *error) {
     return status;
 }
 
-/* Reads the arguments over what stands in *c. */
-static mzt_status read_options(generate_command *c, int argc, char **argv, const char **prompt,
-                               uint32_t *prompts, mzt_error *error) {
+/* The options that decide the picture. Both functions fill `options` and return how many they are. */
+static uint32_t list_picture_options(generate_command *c, option *options) {
     generate_request *r = &c->request;
-    const option options[] = {
-        {'o', "output", "FILE.png", "where the picture goes; default mezzotint.png", OPTION_TEXT, &c->output,
-         0, 0, NULL},
-        {'m', "model", "MODEL", "a model folder (diffusers layout); default: the model that ships",
-         OPTION_TEXT, &c->model_option, 0, 0, NULL},
+    const option list[] = {
         {0, "negative", "TEXT", "what the picture should not show", OPTION_TEXT, &r->negative, 0, 0, NULL},
         {'W', "width", "PIXELS", "default: the init image's, or the model's own size", OPTION_COUNT,
-         &r->width, 8, GENERATE_SIDE_MAX, NULL},
-        {'H', "height", "PIXELS", "likewise", OPTION_COUNT, &r->height, 8, GENERATE_SIDE_MAX, NULL},
-        {0, "steps", "N", "denoising steps; default 20", OPTION_COUNT, &r->steps, 1, SAMPLER_STEPS_MAX,
-         &c->steps_given},
+         &r->width, 8, SIDE, NULL},
+        {'H', "height", "PIXELS", "likewise", OPTION_COUNT, &r->height, 8, SIDE, NULL},
+        {0, "steps", "N", "denoising steps; default 20", OPTION_COUNT, &r->steps, 1, STEPS, &c->steps_given},
         {0, "sampler", "NAME", "default: the model's own; see docs/samplers.md", OPTION_TEXT, &r->sampler, 0,
          0, NULL},
         {0, "schedule", "NAME", "default, karras, exponential, sgm_uniform, simple, beta or ays", OPTION_TEXT,
          &r->schedule, 0, 0, &c->steps_given},
-        {0, "sigmas", "S,S,...", "a schedule of one's own, from the first noise level to the last",
-         OPTION_TEXT, &c->sigma_list, 0, 0, NULL},
+        {0, "sigmas", "S,S,...", "noise levels of one's own, from the first to the last", OPTION_TEXT,
+         &c->sigma_list, 0, 0, NULL},
         {0, "eta", "E", "fresh noise of samplers that take any; default: the sampler's own", OPTION_NUMBER,
          &r->eta, 0, 10, NULL},
         {0, "s-noise", "S", "factor on fresh noise; default: the sampler's own", OPTION_NUMBER, &r->s_noise,
          0, 10, NULL},
         {'g', "guidance", "G", "classifier-free guidance; default 7.5, 1 turns it off", OPTION_NUMBER,
          &r->guidance, 0, 100, NULL},
-        {0, "guidance-rescale", "PHI", "0 to 1: takes back the contrast that guidance adds; default 0",
-         OPTION_NUMBER, &r->guidance_rescale, 0, 1, NULL},
-        {0, "guidance-interval", "A-B", "guide between these shares of the steps only; default 0-1",
-         OPTION_TEXT, &c->interval, 0, 0, NULL},
+        {0, "guidance-rescale", "PHI", "0 to 1: takes back the contrast that guidance adds", OPTION_NUMBER,
+         &r->guidance_rescale, 0, 1, NULL},
+        {0, "guidance-interval", "A-B", "guide between these shares of the steps only", OPTION_TEXT,
+         &c->interval, 0, 0, NULL},
         {0, "clip-skip", "N", "take the text encoder's Nth layer from the end; default 1", OPTION_COUNT,
          &r->clip_skip, 1, 64, NULL},
         {0, "plain-prompt", NULL, "brackets and BREAK are text, not weights", OPTION_FLAG, &r->plain_prompt,
@@ -192,20 +188,32 @@ static mzt_status read_options(generate_command *c, int argc, char **argv, const
          &c->seed_given},
         {0, "variation-seed", "N", "the seed that --variation-strength turns to", OPTION_SEED,
          &r->variation_seed, 0, 0, &c->variation_given},
-        {0, "variation-strength", "V", "0 to 1: how far the noise is turned to the other seed's",
-         OPTION_NUMBER, &r->variation_strength, 0, 1, NULL},
+        {0, "variation-strength", "V", "0 to 1: how far the noise is turned to it", OPTION_NUMBER,
+         &r->variation_strength, 0, 1, NULL},
         {0, "rng", "NAME", "philox, torch-cpu or torch-cuda; default philox", OPTION_TEXT, &c->rng_name, 0, 0,
          NULL},
-        {'n', "count", "N", "pictures, of consecutive seeds, in one run", OPTION_COUNT, &r->count, 1,
-         GENERATE_COUNT_MAX, NULL},
         {'i', "init-image", "FILE.png", "start from a picture", OPTION_TEXT, &c->init_file, 0, 0, NULL},
         {0, "strength", "S", "0 to 1: how much of the picture may change; default 0.75", OPTION_NUMBER,
          &r->strength, 0, 1, NULL},
         {0, "mask", "FILE.png", "of the init image's size: repaint what is white", OPTION_TEXT, &c->mask_file,
          0, 0, NULL},
         {0, "tile", "x|y|xy", "a picture whose edges fit together", OPTION_TEXT, &c->tile, 0, 0, NULL},
+    };
+    memcpy(options, list, sizeof list);
+    return sizeof list / sizeof *list;
+}
+
+/* Where things come from and go to. */
+static uint32_t list_run_options(generate_command *c, option *options) {
+    const option list[] = {
+        {'o', "output", "FILE.png", "where the picture goes; default mezzotint.png", OPTION_TEXT, &c->output,
+         0, 0, NULL},
+        {'m', "model", "MODEL", "a model folder; default: the model that ships", OPTION_TEXT,
+         &c->model_option, 0, 0, NULL},
         {0, "from", "FILE.png", "repeat a picture; other options override what it says", OPTION_TEXT,
          &c->from, 0, 0, NULL},
+        {'n', "count", "N", "pictures, of consecutive seeds, in one run", OPTION_COUNT, &c->request.count, 1,
+         GENERATE_COUNT_MAX, NULL},
         {'p', "preview", NULL, "watch the picture come about in the terminal", OPTION_FLAG, &c->preview, 0, 0,
          NULL},
         {0, "preview-as", "KIND", "blocks, kitty or sixel, whatever the terminal says", OPTION_TEXT,
@@ -219,6 +227,16 @@ static mzt_status read_options(generate_command *c, int argc, char **argv, const
         {0, "json", NULL, "print parameters and timings as one JSON object", OPTION_FLAG, &c->json, 0, 0,
          NULL},
     };
+    memcpy(options, list, sizeof list);
+    return sizeof list / sizeof *list;
+}
+
+/* Reads the arguments over what stands in *c. */
+static mzt_status read_options(generate_command *c, int argc, char **argv, const char **prompt,
+                               uint32_t *prompts, mzt_error *error) {
+    option options[48];
+    uint32_t count = list_run_options(c, options);
+    count += list_picture_options(c, options + count);
     const option_set set = {
         "generate",
         "PROMPT",
@@ -227,7 +245,7 @@ static mzt_status read_options(generate_command *c, int argc, char **argv, const
         "          mezzotint generate \"a (green:1.3) apple\" -i apple.png --strength 0.6\n"
         "          mezzotint generate --from apple.png --steps 40 -o finer.png",
         options,
-        sizeof options / sizeof *options,
+        count,
         0,
         1};
     return options_parse(&set, argc, argv, prompt, prompts, error);
