@@ -22,8 +22,8 @@ mzt_status command_eval(command_context *context, int argc, char **argv, mzt_err
                             "MODEL COMPONENT",
                             "Runs one network of MODEL on tensors from a file and writes what comes out, to "
                             "be held against another implementation.",
-                            "COMPONENT is text_encoder, text_encoder_2, unet, vae_encoder, vae_decoder or "
-                            "pipeline. Tensors are in PyTorch's layouts;\n"
+                            "COMPONENT is text_encoder, text_encoder_2, unet, vae_encoder, vae_decoder, pipeline,\n"
+                            "gradients, vae_gradients or adamw. Tensors are in PyTorch's layouts;\n"
                             "docs/eval.md lists their names.",
                             options,
                             7,
