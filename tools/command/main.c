@@ -15,6 +15,7 @@ static const struct {
     {"info", command_info, "what a picture was made with"},
     {"sheet", command_sheet, "tile pictures into one"},
     {"noise", command_noise, "a picture turning into noise, as in training"},
+    {"train", command_train, "train a network on captioned pictures"},
     {"devices", command_devices, "list the devices that can run it"},
     {"inspect", command_inspect, "parameters, FLOP, dispatches and memory of a model"},
     {"tokenize", command_tokenize, "token ids of a text"},

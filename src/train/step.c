@@ -1,0 +1,276 @@
+/* The program of one training step; see step.h. */
+#include "train/step.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "graph/differentiate.h"
+#include "train/initial.h"
+#include "train/optimizer.h"
+
+/* Gradients of f16 activations are raised by this so that small ones do not vanish. */
+#define F16_GRADIENT_SCALE 1024.0
+
+/* ------------------------------------------------------------------------------------------------ compiling
+ * -- */
+
+static uint32_t describe(train_task *task, graph *g, double gradient_scale) {
+    tensor losses[TASK_LOSSES_MAX] = {0};
+    const uint32_t count = task->functions->describe(task, g, losses);
+    graph_make_trainable(g, NULL, NULL);
+    for (uint32_t i = 0; i < count; i++) {
+        char name[24];
+        snprintf(name, sizeof name, "loss.%u", (unsigned)i);
+        graph_output(g, losses[i], name);
+    }
+    const graph_differentiate_options options = {.scale = (float)gradient_scale};
+    const optimizer_options optimizer = {.rows = 1, .clip = true, .average = true};
+    graph_gradients gradients = {0};
+    graph_differentiate(g, losses, count, &options, &gradients);
+    optimizer_describe(g, &gradients, &optimizer);
+    graph_gradients_release(g->host, &gradients);
+    return count;
+}
+
+static mzt_status find_buffers(train_step *s, mzt_error *error) {
+    const plan *p = s->network.plan;
+    s->phase = plan_find_phase(p, "step");
+    s->table = plan_find_buffer(p, "optimizer.table");
+    s->norm = plan_find_buffer(p, "optimizer.norm");
+    if (s->phase == PLAN_NONE || s->table == PLAN_NONE || s->norm == PLAN_NONE)
+        return error_set(error, MZT_ERROR_INTERNAL, "training: the plan has no step");
+    for (uint32_t i = 0; i < s->loss_count; i++) {
+        char name[24];
+        snprintf(name, sizeof name, "loss.%u", (unsigned)i);
+        s->losses[i] = plan_find_buffer(p, name);
+        if (s->losses[i] == PLAN_NONE)
+            return error_set(error, MZT_ERROR_INTERNAL, "training: the plan has no %s", name);
+    }
+    s->flops = plan_flops(p, s->phase);
+    for (uint32_t i = 0; i < p->piece_count; i++)
+        s->parameters += initial_count(&p->pieces[i]);
+    return MZT_OK;
+}
+
+mzt_status train_step_create(train_task *task, train_step *out, mzt_error *error) {
+    const train_context *c = task->context;
+    *out = (train_step){.gradient_scale = c->type == DTYPE_F16 ? F16_GRADIENT_SCALE : 1};
+    graph *g = graph_create(c->host, c->type, c->type);
+    if (!g) return error_memory(error, "graph", sizeof *g);
+    out->loss_count = describe(task, g, out->gradient_scale);
+    TRY(network_create(c->device, g, NULL, &out->network, error));
+    mzt_status status = find_buffers(out, error);
+    if (status < 0) train_step_destroy(out);
+    return status;
+}
+
+void train_step_destroy(train_step *s) {
+    network_destroy(&s->network);
+    *s = (train_step){0};
+}
+
+/* ------------------------------------------------------------------------------------------------ beginning
+ * -- */
+
+static weights_layout layout_of(const plan_piece *piece, bool loading) {
+    if (piece->packing != PLAN_PACK_CONV_OHWI) return WEIGHTS_PLAIN;
+    return loading ? WEIGHTS_OIHW_TO_OHWI : WEIGHTS_OHWI_TO_OIHW;
+}
+
+static mzt_status begin_piece(train_step *s, train_task *task, const plan_piece *piece,
+                              const weights_set *const *sets, uint32_t set_count, mzt_error *error) {
+    const base_host *host = task->context->host;
+    const char *name = plan_string(s->network.plan, piece->name);
+    const uint64_t count = initial_count(piece), bytes = count * sizeof(float);
+    float *values = host_calloc(host, (size_t)count, sizeof *values);
+    if (!values) return error_memory(error, name, bytes);
+    const weights_set *found = NULL;
+    for (uint32_t i = 0; i < set_count && !found; i++)
+        found = weights_find(sets[i], name) ? sets[i] : NULL;
+    mzt_status status = MZT_OK;
+    if (found) {
+        uint64_t shape[4];
+        for (uint32_t i = 0; i < piece->rank; i++)
+            shape[i] = piece->shape[i];
+        status = weights_load(found, name, shape, piece->rank, layout_of(piece, true), DTYPE_F32, values,
+                              bytes, error);
+    } else {
+        initial_values(name, piece, task->context->seed, values);
+    }
+    if (status >= 0)
+        status = program_write(s->network.program, piece->buffer, piece->element * sizeof(float), values,
+                               bytes, error);
+    host_free(host, values);
+    return status;
+}
+
+mzt_status train_step_begin(train_step *s, train_task *task, mzt_error *error) {
+    const plan *p = s->network.plan;
+    const weights_set *sets[2] = {NULL, NULL};
+    const uint32_t set_count = task->functions->initial_weights(task, sets);
+    for (uint32_t i = 0; i < p->piece_count; i++)
+        TRY(begin_piece(s, task, &p->pieces[i], sets, set_count, error));
+    return optimizer_reset(s->network.program, error);
+}
+
+/* --------------------------------------------------------------------------------------------------- saving
+ * -- */
+
+/* A list of tensors whose data are blocks of its own. */
+typedef struct tensor_blocks {
+    const base_host *host;
+    safetensors_tensor *list;
+    uint32_t count;
+} tensor_blocks;
+
+static mzt_status blocks_create(tensor_blocks *b, const base_host *host, uint32_t capacity,
+                                mzt_error *error) {
+    *b = (tensor_blocks){.host = host};
+    b->list = host_calloc(host, capacity ? capacity : 1, sizeof *b->list);
+    return b->list ? MZT_OK : error_memory(error, "checkpoint", capacity * sizeof *b->list);
+}
+
+static void blocks_free(tensor_blocks *b) {
+    for (uint32_t i = 0; b->list && i < b->count; i++)
+        host_free(b->host, (void *)(uintptr_t)b->list[i].data);
+    if (b->host) host_free(b->host, b->list);
+    *b = (tensor_blocks){0};
+}
+
+/* Reads bytes of a buffer into a new tensor at the list's end. */
+static mzt_status blocks_read(tensor_blocks *b, program *from, uint32_t buffer, uint64_t offset,
+                              const safetensors_tensor *form, mzt_error *error) {
+    const uint64_t bytes = form->count * safetensors_dtype_size(form->dtype);
+    uint8_t *data = host_realloc(b->host, NULL, (size_t)bytes, 1);
+    if (!data) return error_memory(error, form->name, bytes);
+    safetensors_tensor *t = &b->list[b->count++];
+    *t = *form;
+    t->data = data;
+    return program_read(from, buffer, offset, data, bytes, error);
+}
+
+/* The average of a parameter, in the checkpoint's layout. */
+static mzt_status read_piece(const train_step *s, const plan_piece *piece, tensor_blocks *b,
+                             mzt_error *error) {
+    const plan *p = s->network.plan;
+    char average[300];
+    safetensors_tensor form = {.name = plan_string(p, piece->name),
+                               .file = "checkpoint",
+                               .dtype = SAFETENSORS_F32,
+                               .rank = piece->rank};
+    snprintf(average, sizeof average, "average.%s", plan_string(p, p->buffers[piece->buffer].name));
+    const uint32_t buffer = plan_find_buffer(p, average);
+    if (buffer == PLAN_NONE)
+        return error_set(error, MZT_ERROR_INTERNAL, "training: there is no state %s", average);
+    form.count = initial_count(piece);
+    for (uint32_t i = 0; i < piece->rank; i++)
+        form.shape[i] = piece->shape[i];
+    TRY(blocks_read(b, s->network.program, buffer, piece->element * sizeof(float), &form, error));
+    if (piece->packing != PLAN_PACK_CONV_OHWI) return MZT_OK;
+    safetensors_tensor *t = &b->list[b->count - 1];
+    const uint64_t bytes = form.count * sizeof(float);
+    safetensors_tensor packed = *t; /* [O][KH][KW][I] */
+    packed.shape[1] = form.shape[2];
+    packed.shape[2] = form.shape[3];
+    packed.shape[3] = form.shape[1];
+    float *turned = host_calloc(b->host, (size_t)form.count, sizeof *turned);
+    if (!turned) return error_memory(error, form.name, bytes);
+    mzt_status status = weights_pack(&packed, layout_of(piece, false), DTYPE_F32, turned, bytes, error);
+    host_free(b->host, (void *)(uintptr_t)t->data);
+    t->data = (const uint8_t *)turned;
+    return status;
+}
+
+/* One file: all parameters that belong in it. */
+static mzt_status save_weights(train_step *s, train_task *task, checkpoint_writer *c, const char *file,
+                               mzt_error *error) {
+    const plan *p = s->network.plan;
+    tensor_blocks b;
+    mzt_status status = blocks_create(&b, task->context->host, p->piece_count, error);
+    for (uint32_t i = 0; status >= 0 && i < p->piece_count; i++) {
+        if (strcmp(task->functions->file_of(task, plan_string(p, p->pieces[i].name)), file) == 0)
+            status = read_piece(s, &p->pieces[i], &b, error);
+    }
+    static const char *const metadata[] = {"format", "pt"}; /* other readers of such folders insist on it */
+    if (status >= 0) status = checkpoint_tensors(c, file, b.list, b.count, metadata, 1, error);
+    blocks_free(&b);
+    return status;
+}
+
+static mzt_status save_state(train_step *s, train_task *task, checkpoint_writer *c,
+                             const char *const *metadata, uint32_t metadata_count, mzt_error *error) {
+    const plan *p = s->network.plan;
+    tensor_blocks b;
+    mzt_status status = blocks_create(&b, task->context->host, p->buffer_count, error);
+    for (uint32_t i = 0; status >= 0 && i < p->buffer_count; i++) {
+        const plan_buffer *buffer = &p->buffers[i];
+        if (buffer->role != PLAN_ROLE_STATE) continue;
+        safetensors_tensor form = {.name = plan_string(p, buffer->name), .file = "checkpoint", .rank = 1};
+        form.dtype = safetensors_dtype_of((dtype)buffer->dtype);
+        form.count = form.shape[0] = buffer->bytes / dtype_size((dtype)buffer->dtype);
+        status = blocks_read(&b, s->network.program, i, 0, &form, error);
+    }
+    if (status >= 0)
+        status = checkpoint_tensors(c, "training_state.safetensors", b.list, b.count, metadata,
+                                    metadata_count, error);
+    blocks_free(&b);
+    return status;
+}
+
+mzt_status train_step_save(train_step *s, train_task *task, checkpoint_writer *c, const char *const *metadata,
+                           uint32_t metadata_count, mzt_error *error) {
+    const plan *p = s->network.plan;
+    for (uint32_t i = 0; i < p->piece_count; i++) {
+        const char *file = task->functions->file_of(task, plan_string(p, p->pieces[i].name));
+        bool first = true; /* the first parameter of a file has it written */
+        for (uint32_t k = 0; k < i && first; k++)
+            first = strcmp(file, task->functions->file_of(task, plan_string(p, p->pieces[k].name))) != 0;
+        if (first) TRY(save_weights(s, task, c, file, error));
+    }
+    return save_state(s, task, c, metadata, metadata_count, error);
+}
+
+mzt_status train_step_load(train_step *s, const safetensors_file *state, mzt_error *error) {
+    const plan *p = s->network.plan;
+    for (uint32_t i = 0; i < p->buffer_count; i++) {
+        const plan_buffer *buffer = &p->buffers[i];
+        if (buffer->role != PLAN_ROLE_STATE) continue;
+        const char *name = plan_string(p, buffer->name);
+        const safetensors_tensor *t = safetensors_find(state, name);
+        const uint64_t count = buffer->bytes / dtype_size((dtype)buffer->dtype);
+        if (!t || t->count != count || t->dtype != safetensors_dtype_of((dtype)buffer->dtype))
+            return error_set(error, MZT_ERROR_FORMAT,
+                             "%s: state \"%.200s\": expected %llu values of %s, found %llu; was the "
+                             "configuration changed?",
+                             safetensors_name(state), name, (unsigned long long)count,
+                             dtype_name((dtype)buffer->dtype), t ? (unsigned long long)t->count : 0ull);
+        TRY(program_write(s->network.program, i, 0, t->data, buffer->bytes, error));
+    }
+    return MZT_OK;
+}
+
+/* -------------------------------------------------------------------------------------------------- running
+ * -- */
+
+mzt_status train_step_run(train_step *s, const optimizer_config *optimizer, uint64_t step, double *loss,
+                          double *norm, mzt_error *error) {
+    program *p = s->network.program;
+    const uint32_t zero = 0, counter = plan_find_buffer(s->network.plan, "optimizer.step");
+    float row[OPTIMIZER_ROW_LENGTH], value;
+    optimizer_table(optimizer, step, 1, 1 / s->gradient_scale, row);
+    TRY(program_write(p, s->table, 0, row, sizeof row, error));
+    TRY(program_write(p, counter, 0, &zero, sizeof zero, error));
+    for (uint32_t i = 0; i < s->network.plan->phase_count; i++) {
+        const plan_phase *phase = &s->network.plan->phases[i];
+        if (phase->count) TRY(program_run(p, phase->first, phase->count, NULL, error));
+    }
+    *loss = 0;
+    for (uint32_t i = 0; i < s->loss_count; i++) {
+        TRY(program_read(p, s->losses[i], 0, &value, sizeof value, error));
+        *loss += (double)value;
+    }
+    TRY(program_read(p, s->norm, 0, &value, sizeof value, error));
+    *norm = sqrt((double)value) / s->gradient_scale;
+    return MZT_OK;
+}
