@@ -26,9 +26,9 @@ typedef struct score_job {
     const cpu_operand *rows[2], *columns[2], *factor, *stats, *out;
     const cpu_operand *outputs[2]; /* attention_stats: out and dout */
     uint32_t batch, heads, d, row_count, column_count, flags;
-    bool stats_by_column, causal_by_column; /* queries are columns */
+    bool queries_are_columns;
     float scale;
-    uint32_t width, column_panels, factor_panels, tiles;
+    uint32_t width, column_panels, factor_panels, tiles, step; /* columns of a tile */
     uint64_t packed_side, head_floats;
 } score_job;
 
@@ -46,6 +46,8 @@ static void measure_job(score_job *job) {
     job->column_panels = ceil_div(job->column_count, job->width);
     job->factor_panels = ceil_div(job->d, job->width);
     job->tiles = ceil_div(job->row_count, ROWS);
+    job->step =
+        ceil_div(job->column_panels, ceil_div(job->column_count, COLUMNS)) * job->width; /* even out */
     job->packed_side = (uint64_t)job->column_panels * job->d * job->width;
     job->head_floats = job->packed_side * (job->columns[1] ? 2 : 1) +
                        (job->factor ? (uint64_t)job->factor_panels * job->column_count * job->width : 0);
@@ -93,8 +95,7 @@ static score_job grad_job(const fast_program *f, const cpu_call *call) {
                      .row_count = by_query ? p->lq : p->lk,
                      .column_count = by_query ? p->lk : p->lq,
                      .flags = p->flags,
-                     .stats_by_column = !by_query,
-                     .causal_by_column = !by_query,
+                     .queries_are_columns = !by_query,
                      .scale = p->scale};
     measure_job(&job);
     return job;
@@ -190,21 +191,29 @@ static void visible(const score_job *job, uint64_t row, uint64_t column, uint32_
     *begin = 0;
     *end = columns;
     if (!(job->flags & ATTENTION_CAUSAL)) return;
-    if (job->causal_by_column)
+    if (job->queries_are_columns)
         *begin = row <= column ? 0 : row - column < columns ? (uint32_t)(row - column) : columns;
     else
         *end = row < column ? 0 : row - column + 1 < columns ? (uint32_t)(row - column + 1) : columns;
 }
 
-/* Statistics [l, e] of queries [query, query + count) into s->logarithms and s->offsets; with `spread` all
- * from the first. */
-static void load_stats(const score_job *job, score_scratch *s, const tile *t, uint64_t query, uint32_t count,
-                       bool spread) {
-    uint64_t queries = job->stats_by_column ? job->column_count : job->row_count;
-    const float *stats = operand_at(job->stats, ((t->sample * job->heads + t->head) * queries + query) * 2);
+/* Statistics into s->logarithms and s->offsets, one for each column: those of the query in row `row` ... */
+static void load_row_stats(const score_job *job, score_scratch *s, const tile *t, uint64_t row,
+                           uint32_t count) {
+    const float *stats =
+        operand_at(job->stats, ((t->sample * job->heads + t->head) * job->row_count + row) * 2);
+    job->f->kernels->fill(s->logarithms, stats[0], count);
+    job->f->kernels->fill(s->offsets, stats[1], count);
+}
+
+/* ... or those of the queries that are columns, from `query` on. */
+static void load_column_stats(const score_job *job, score_scratch *s, const tile *t, uint64_t query,
+                              uint32_t count) {
+    const float *stats =
+        operand_at(job->stats, ((t->sample * job->heads + t->head) * job->column_count + query) * 2);
     for (uint32_t j = 0; j < count; j++) {
-        s->logarithms[j] = stats[spread ? 0 : 2 * j];
-        s->offsets[j] = stats[spread ? 1 : 2 * j + 1];
+        s->logarithms[j] = stats[2 * j];
+        s->offsets[j] = stats[2 * j + 1];
     }
 }
 
@@ -216,13 +225,13 @@ static void add_columns(const score_job *job, score_scratch *s, const tile *t, u
     uint32_t stride = job->factor_panels * job->width;
     for (int side = 0; side < 2 && job->columns[side]; side++)
         multiply_scores(job, s, t, side, column, columns);
-    if (job->stats_by_column) load_stats(job, s, t, column, columns, false);
+    if (job->queries_are_columns) load_column_stats(job, s, t, column, columns);
     for (uint32_t i = 0; i < t->count; i++) {
         float *scores = s->scores[0] + (size_t)i * COLUMNS,
               *slopes = job->columns[1] ? s->scores[1] + (size_t)i * COLUMNS : NULL;
         uint32_t begin, end;
         visible(job, t->row + i, column, columns, &begin, &end);
-        if (!job->stats_by_column) load_stats(job, s, t, t->row + i, end, true);
+        if (!job->queries_are_columns) load_row_stats(job, s, t, t->row + i, end);
         memset(scores, 0, begin * sizeof *scores);
         k->score_slope(scores + begin, slopes ? slopes + begin : NULL, job->scale, s->logarithms + begin,
                        s->offsets + begin, end - begin);
@@ -318,7 +327,7 @@ static void run_tiles(void *argument, uint64_t first, uint64_t last, uint32_t wo
         uint64_t left = job->row_count - t.row, column = 0, end = job->column_count;
         t.count = left < ROWS ? (uint32_t)left : ROWS;
         if (job->flags & ATTENTION_CAUSAL) { /* leave out what no row of the tile sees */
-            if (job->causal_by_column)
+            if (job->queries_are_columns)
                 column = t.row / job->width * job->width;
             else if (t.row + t.count < end)
                 end = t.row + t.count;
@@ -329,8 +338,8 @@ static void run_tiles(void *argument, uint64_t first, uint64_t last, uint32_t wo
             s->weight[i] = 0;
         }
         bool any = column < end;
-        for (bool more = false; column < end; column += COLUMNS, more = true) {
-            uint32_t columns = end - column < COLUMNS ? (uint32_t)(end - column) : COLUMNS;
+        for (bool more = false; column < end; column += job->step, more = true) {
+            uint32_t columns = end - column < job->step ? (uint32_t)(end - column) : job->step;
             if (job->out)
                 add_columns(job, s, &t, column, columns, more);
             else

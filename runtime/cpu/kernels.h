@@ -30,6 +30,7 @@ typedef struct cpu_kernels {
     void (*store)(dtype type, void *to, const float *from,
                   size_t count); /* and back, rounded to nearest even */
 
+    void (*fill)(float *x, float value, size_t count);
     void (*activate)(uint32_t kind, float *x, size_t count);     /* UNARY_*, in place */
     void (*gate)(float *value, const float *gate, size_t count); /* value *= gelu(gate) */
     void (*add)(float *x, const float *y, size_t count);         /* x += y */

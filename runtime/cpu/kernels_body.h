@@ -190,6 +190,11 @@ static inline float swish_slope(float k, float x) {
     return s + k * x * s * (1.0f - s);
 }
 
+static void KERNEL(fill)(float *x, float value, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        x[i] = value;
+}
+
 static void KERNEL(activate)(uint32_t kind, float *x, size_t count) {
     if (kind == UNARY_SILU) {
         for (size_t i = 0; i < count; i++)
@@ -371,6 +376,7 @@ static const cpu_kernels KERNEL(table) = {
     .multiply = KERNEL(multiply),
     .load = KERNEL(load),
     .store = KERNEL(store),
+    .fill = KERNEL(fill),
     .activate = KERNEL(activate),
     .gate = KERNEL(gate),
     .add = KERNEL(add),

@@ -16,7 +16,7 @@ typedef struct pack_job {
 } pack_job;
 
 enum {
-    DEPTH = 16
+    DEPTH = 64
 }; /* columns of the matrix moved at a time: as much of a panel stays in the first-level cache */
 
 /* Element `k` of `from` to place k * columns of `to`, for k < count. */
