@@ -42,16 +42,25 @@ void gradient_add(differ *d, tensor x, tensor dx) {
  * for -- */
 
 /* A parameter that is to be trained. */
-static bool is_trained(const graph_tensor *t, const graph_differentiate_options *options) {
+static bool is_trained(const differ *d, const graph_tensor *t, const graph_differentiate_options *options) {
     bool parameter = !t->alias_of && t->piece_count && (t->kind == GRAPH_PARAM || t->kind == GRAPH_STATE);
-    return parameter && (!options->trains || options->trains(options->user, t->name));
+    if (!parameter) return false;
+    if (options->trains) return options->trains(options->user, t->name);
+    return t->kind == GRAPH_STATE || !d->chosen;
+}
+
+/* Was a parameter made trainable? */
+static bool any_trainable(const graph *g) {
+    for (uint32_t i = 1; i < g->tensor_count; i++)
+        if (g->tensors[i].kind == GRAPH_STATE && g->tensors[i].piece_count) return true;
+    return false;
 }
 
 /* From the wanted tensors forward. */
 static void mark_needed(differ *d, const graph_differentiate_options *options) {
     graph *g = d->g;
     for (uint32_t i = 1; i < d->tensor_count; i++)
-        d->needed[i] = is_trained(&g->tensors[i], options);
+        d->needed[i] = is_trained(d, &g->tensors[i], options);
     for (uint32_t i = 0; i < options->input_count; i++)
         if (options->inputs[i] && options->inputs[i] < d->tensor_count)
             d->needed[graph_root(g, options->inputs[i])] = true;
@@ -75,7 +84,7 @@ static void list_gradients(differ *d, const graph_differentiate_options *options
         return;
     }
     for (uint32_t i = 1; i < d->tensor_count; i++) {
-        bool wanted = is_trained(&g->tensors[i], options);
+        bool wanted = is_trained(d, &g->tensors[i], options);
         for (uint32_t k = 0; k < options->input_count; k++)
             wanted |= options->inputs[k] && graph_root(g, options->inputs[k]) == i;
         if (wanted && d->of[i]) out->items[out->count++] = (graph_gradient){i, d->of[i]};
@@ -131,7 +140,10 @@ void graph_differentiate(graph *g, const tensor *losses, uint32_t count,
         return;
     }
     if (!options) options = &all;
-    differ d = {.g = g, .tensor_count = g->tensor_count, .scale = options->scale != 0 ? options->scale : 1};
+    differ d = {.g = g,
+                .tensor_count = g->tensor_count,
+                .chosen = any_trainable(g),
+                .scale = options->scale != 0 ? options->scale : 1};
     d.needed = host_calloc(g->host, d.tensor_count, sizeof *d.needed);
     d.of = host_calloc(g->host, d.tensor_count, sizeof *d.of);
     if (d.needed && d.of) {

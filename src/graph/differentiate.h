@@ -50,7 +50,7 @@ typedef struct graph_gradients {
 
 typedef struct graph_differentiate_options {
     float scale;          /* of all gradients (against underflow in f16); 0: 1 */
-    graph_trains *trains; /* NULL: every parameter and every state with pieces that the losses depend on */
+    graph_trains *trains; /* of all parameters; NULL: those that were made trainable, or all if none was */
     const void *user;
     const tensor *inputs; /* further tensors whose gradients are wanted */
     uint32_t input_count;

@@ -9,6 +9,7 @@
 typedef struct differ {
     graph *g;
     uint32_t tensor_count; /* tensors there were before; only these have gradients */
+    bool chosen;           /* some parameters were made trainable: the others are not trained */
     bool *needed;          /* depends on something whose gradient is wanted */
     tensor *of;            /* the gradient so far; TENSOR_NONE: zero */
     float scale;

@@ -7,9 +7,7 @@ void gradient_unary(differ *d, const graph_node *node, tensor dy) {
     tensor x = node->bindings[0];
     dtype type = graph_type(g, x);
     if (p->kind == UNARY_IDENTITY) {
-        gradient_add(
-            d, x,
-            gradient_scaled(d, dy, p->scale, g->tensors[graph_root(g, x)].piece_count ? DTYPE_F32 : type));
+        gradient_add(d, x, gradient_scaled(d, dy, p->scale, type));
         return;
     }
     op_params params = {
