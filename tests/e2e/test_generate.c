@@ -8,7 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <signal.h>
 #include <sys/wait.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "base/file.h"
@@ -173,6 +175,34 @@ static void test_wrong_input(void **state) {
     assert_int_equal(run(COMMAND "\"((a [b) :1.3\" --steps 1 -o " FOLDER "/brackets.png"), 0);
 }
 
+/* Ctrl-C, once the first step is seen to be over: exit status 130, and nothing is left behind. */
+static void test_interrupt(void **state) {
+    (void)state;
+    int ends[2], status;
+    char byte;
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        dup2(ends[1], STDERR_FILENO);
+        close(ends[0]);
+        execl(MZT_BINARY_DIR "/mezzotint", "mezzotint", "generate", "x", "-q", "--device", "cpu", "--model",
+              TINY, "--steps", "1000", "-W", "256", "-H", "256", "--preview-as", "blocks", "-o",
+              FOLDER "/interrupted.png", (char *)NULL);
+        _exit(99);
+    }
+    close(ends[1]);
+    assert_true(read(ends[0], &byte, 1) == 1);
+    assert_int_equal(kill(child, SIGINT), 0);
+    while (read(ends[0], &byte, 1) > 0) {
+    } /* else its writes would stop it */
+    close(ends[0]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 130);
+    assert_false(file_exists(FOLDER "/interrupted.png"));
+}
+
 static bool cancel_denoising(void *user, generate_phase phase, double share, uint32_t step, uint32_t steps) {
     (void)share;
     (void)steps;
@@ -266,6 +296,96 @@ static void test_prompts(void **state) {
     assert_true(psnr(&first.images[0], &second.images[0]) < 90);
     generate_result_destroy(&first);
     generate_result_destroy(&second);
+}
+
+/* Replaces the one occurrence of `from` in a file. */
+static void edit_file(const char *path, const char *from, const char *to) {
+    char *text, *edited;
+    uint64_t size;
+    must(file_read(&host, path, 1u << 20, &text, &size, &error));
+    char *at = strstr(text, from);
+    if (!at) fail_msg("%s does not hold %s", path, from);
+    edited = calloc((size_t)size + strlen(to) + 1, 1);
+    assert_non_null(edited);
+    sprintf(edited, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
+    must(file_write(&host, path, edited, strlen(edited), &error));
+    host_free(&host, text);
+    free(edited);
+}
+
+static void encode(const model *m, const char *prompt, const char *negative, uint32_t clip_skip,
+                   conditioning *out) {
+    const prompt_request r = {.prompt = prompt,
+                              .negative = negative,
+                              .guided = negative != NULL,
+                              .clip_skip = clip_skip,
+                              .images = 1};
+    must(conditioning_from_prompts(m, cpu, PRECISION_F32, &r, out, &error));
+}
+
+/* One text encoder: the last layer is what plain ids give, and clip skip goes back from there. */
+static void test_conditioning(void **state) {
+    (void)state;
+    uint32_t ids[77];
+    conditioning plain, first, second;
+    must(bpe_encode_padded(tiny->tokenizer[0], "a red apple", 77, ids, NULL, &error));
+    must(conditioning_from_ids(tiny, cpu, PRECISION_F32, ids, NULL, 1, 77, &plain, &error));
+    encode(tiny, "a red apple", NULL, 1, &first);
+    encode(tiny, "a red apple", NULL, 2, &second);
+    const size_t bytes = 77 * first.channels * sizeof(float);
+    assert_int_equal(first.length, 77);
+    assert_memory_equal(first.context, plain.context, bytes);
+    assert_memory_not_equal(second.context, plain.context, bytes);
+    conditioning_destroy(&plain);
+    conditioning_destroy(&first);
+    conditioning_destroy(&second);
+}
+
+/* Two text encoders: an empty negative prompt is zeros, both prompts have as many chunks, the pooled text is
+ * the first chunk's. */
+static void test_two_encoders(void **state) {
+    (void)state;
+    static const char *const encoders[] = {FOLDER "/xl/text_encoder", FOLDER "/xl/text_encoder_2"};
+    static const char *const tokenizers[] = {FOLDER "/xl/tokenizer", FOLDER "/xl/tokenizer_2"};
+    const synthetic_options options = {.type = DTYPE_F32, .seed = 6};
+    must(synthetic_model_write(&host, MZT_SOURCE_DIR "/tests/golden/sdxl", FOLDER "/xl", &options, &error));
+    for (int i = 0; i < 2; i++) { /* room for the tokenizer's words */
+        char config[300];
+        snprintf(config, sizeof config, "%s/config.json", encoders[i]);
+        edit_file(config, "\"vocab_size\": 64", "\"vocab_size\": 538");
+        edit_file(config, "\"eos_token_id\": 63", "\"eos_token_id\": 537");
+        must(synthetic_weights_write(&host, i ? MODEL_TEXT_ENCODER_2 : MODEL_TEXT_ENCODER, encoders[i],
+                                     &options, &error));
+        must(folder_create(&host, tokenizers[i], &error));
+        must(synthetic_tokenizer_write(&host, tokenizers[i], &error));
+    }
+    edit_file(FOLDER "/xl/model_index.json", "\"unet\"",
+              "\"tokenizer\": [\"transformers\", \"CLIPTokenizer\"],\n \"tokenizer_2\": [\"transformers\", "
+              "\"CLIPTokenizer\"],\n \"unet\"");
+    model *m;
+    conditioning one, two;
+    generate_result result;
+    must(model_open(&host, FOLDER "/xl", &m, &error));
+    encode(m, "a red", "", 0, &one);
+    encode(m, "a red BREAK blue", "", 0, &two);
+    const uint32_t length = one.length, row = length * one.channels;
+    assert_int_equal(one.rows, 2);
+    assert_int_equal(two.length, 2 * length);
+    for (uint32_t i = 0; i < 2 * row; i++)
+        assert_true(two.context[i] == 0);
+    for (uint32_t i = 0; i < one.pooled_channels; i++)
+        assert_true(one.pooled[i] == 0);
+    assert_memory_equal(two.context + 2 * row, one.context + row, row * sizeof(float));
+    assert_memory_not_equal(two.context + 3 * row, one.context + row, row * sizeof(float));
+    assert_memory_equal(two.pooled, one.pooled, 2 * one.pooled_channels * sizeof(float));
+    assert_true(one.pooled[one.pooled_channels] != 0);
+    conditioning_destroy(&one);
+    conditioning_destroy(&two);
+    generate_request r = small_request("a (red:1.2) BREAK blue");
+    r.width = r.height = 64;
+    must(pipeline_generate(m, cpu, &r, &result, &error));
+    generate_result_destroy(&result);
+    model_close(m);
 }
 
 /* Guidance of 1, and an interval that holds no step, give the same; an empty prompt is not guided. */
@@ -465,20 +585,13 @@ static void test_known_region(void **state) {
 /* The same network with 9 input channels: latent, mask, masked picture. */
 static void test_inpainting_model(void **state) {
     (void)state;
-    const char *config = synthetic_preset_file("tiny", "unet/config.json"),
-               *at = strstr(config, "\"in_channels\": 4");
     const synthetic_options options = {.type = DTYPE_F32, .seed = 4};
-    char *text = calloc(strlen(config) + 1, 1);
     image picture = {0}, mask = {0};
     model *m;
     generate_result result, other;
-    assert_non_null(at);
-    assert_non_null(text);
-    sprintf(text, "%.*s\"in_channels\": 9%s", (int)(at - config), config, at + strlen("\"in_channels\": 4"));
     must(synthetic_model_write(&host, "tiny", FOLDER "/nine", &options, &error));
-    must(file_write(&host, FOLDER "/nine/unet/config.json", text, strlen(text), &error));
+    edit_file(FOLDER "/nine/unet/config.json", "\"in_channels\": 4", "\"in_channels\": 9");
     must(synthetic_weights_write(&host, MODEL_UNET, FOLDER "/nine/unet", &options, &error));
-    free(text);
     must(model_open(&host, FOLDER "/nine", &m, &error));
     generate_request r = small_request("x");
     must(pipeline_generate(m, cpu, &r, &result, &error)); /* without a picture: all is painted */
@@ -551,12 +664,21 @@ int main(void) {
     vulkan_env_set();
     host = host_make(NULL);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_repeats),      cmocka_unit_test(test_wrong_input),
-        cmocka_unit_test(test_cancel),       cmocka_unit_test(test_devices),
-        cmocka_unit_test(test_prompts),      cmocka_unit_test(test_guidance),
-        cmocka_unit_test(test_steps),        cmocka_unit_test(test_seeds),
-        cmocka_unit_test(test_strength),     cmocka_unit_test(test_mask),
-        cmocka_unit_test(test_known_region), cmocka_unit_test(test_inpainting_model),
+        cmocka_unit_test(test_repeats),
+        cmocka_unit_test(test_wrong_input),
+        cmocka_unit_test(test_interrupt),
+        cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_devices),
+        cmocka_unit_test(test_prompts),
+        cmocka_unit_test(test_conditioning),
+        cmocka_unit_test(test_two_encoders),
+        cmocka_unit_test(test_guidance),
+        cmocka_unit_test(test_steps),
+        cmocka_unit_test(test_seeds),
+        cmocka_unit_test(test_strength),
+        cmocka_unit_test(test_mask),
+        cmocka_unit_test(test_known_region),
+        cmocka_unit_test(test_inpainting_model),
         cmocka_unit_test(test_tiles),
     };
     return cmocka_run_group_tests(tests, begin, end);

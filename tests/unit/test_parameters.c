@@ -9,6 +9,7 @@
 
 #include "base/sha256.h"
 #include "pipeline/generate_parameters.h"
+#include "sample/samplers.h"
 
 static base_host host;
 static mzt_error error;
@@ -174,6 +175,34 @@ static void test_request(void **state) {
     parameters_destroy(&q);
 }
 
+/* Every sampler and schedule is found again by the name that pictures carry. */
+static void test_names(void **state) {
+    (void)state;
+    for (int i = 0; i < SAMPLER_KIND_COUNT; i++) {
+        sampler_kind kind;
+        sigma_schedule schedule;
+        must(sampler_find(sampler_info_get((sampler_kind)i)->label, &kind, &schedule, &error));
+        assert_int_equal(kind, i);
+        assert_int_equal(schedule, SCHEDULE_COUNT);
+    }
+    for (int i = 0; i < SCHEDULE_COUNT; i++) {
+        const generate_request r = generate_request_default();
+        const generate_result result = {.width = 8,
+                                        .height = 8,
+                                        .sampler = "Euler",
+                                        .schedule = sampler_schedule_name((sigma_schedule)i)};
+        generate_request back = generate_request_default();
+        parameters p;
+        double *list;
+        sigma_schedule found;
+        must(generate_parameters_make(&host, &r, &result, &(generate_origin){0}, 0, &p, &error));
+        must(generate_parameters_apply(&p, &back, &list, &error));
+        must(sampler_schedule_find(back.schedule, &found, &error));
+        assert_int_equal(found, i);
+        parameters_destroy(&p);
+    }
+}
+
 /* Settings without meaning are named. */
 static void test_refused(void **state) {
     (void)state;
@@ -310,6 +339,7 @@ int main(void) {
         cmocka_unit_test(test_round_trips),
         cmocka_unit_test(test_text_without_settings),
         cmocka_unit_test(test_request),
+        cmocka_unit_test(test_names),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_hostile),
         cmocka_unit_test(test_sha256),
