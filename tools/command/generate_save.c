@@ -68,8 +68,8 @@ static mzt_status make_trajectory(const generate_command *c, const generate_resu
                               &tiles[i], error);
     }
     char title[200];
-    snprintf(title, sizeof title, "%.100s%s%s, %s, seed %llu", c->request.prompt,
-             c->request.prompt[0] ? ": " : "", r->sampler, r->schedule, (unsigned long long)c->request.seed);
+    snprintf(title, sizeof title, "%.100s%s%s, seed %llu", c->request.prompt,
+             c->request.prompt[0] ? ": " : "", r->sampler, (unsigned long long)c->request.seed);
     const sheet_options options = {.columns = count <= STRIP ? count : 0,
                                    .title = json_is_utf8(title) ? title : r->sampler,
                                    .tile_width = r->width * factor > LARGE ? LARGE : 0};
@@ -144,6 +144,7 @@ mzt_status generate_print_json(const generate_command *c, const executor_limits 
                                const generate_result *r, mzt_error *error) {
     json_writer w = json_writer_make(c->host);
     char name[NAME_SIZE], *line;
+    dtype type;
     json_write_object(&w, NULL);
     json_write_array(&w, "images");
     for (uint32_t i = 0; i < r->count; i++) {
@@ -160,7 +161,8 @@ mzt_status generate_print_json(const generate_command *c, const executor_limits 
     json_write_string(&w, "model", c->model);
     json_write_string(&w, "model_hash", c->model_hash);
     json_write_string(&w, "device", device->name);
-    json_write_string(&w, "precision", c->precision_name);
+    if (precision_resolve(c->request.precision, device, &type, NULL) >= 0)
+        json_write_string(&w, "precision", dtype_name(type));
     json_write_uint(&w, "device_bytes", r->device_bytes);
     write_seconds(&w, r);
     json_write_end_object(&w);
