@@ -7,6 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "alloc_count.h"
 #include "executor.h"
 #include "ops_cases.h"
 #include "train/optimizer.h"
@@ -506,11 +507,39 @@ static void test_errors(void **state) {
                  "64 elements");
 }
 
+/* Every allocation of describing, differentiating and compiling fails once: an error, and nothing leaks. */
+static void test_out_of_memory(void **state) {
+    (void)state;
+    bool done = false;
+    for (long fail_at = 1; !done; fail_at += 1 + fail_at / 40) {
+        alloc_count counts = {.fail_at = fail_at};
+        base_host scarce = alloc_count_host(&counts);
+        mzt_error error;
+        plan *p = NULL;
+        mzt_status status = MZT_ERROR_OUT_OF_MEMORY;
+        graph *g = graph_create(&scarce, DTYPE_BF16, DTYPE_BF16);
+        if (g) {
+            tensor losses[2];
+            graph_gradients d;
+            describe_network(g, losses);
+            graph_differentiate(g, losses, 2, NULL, &d);
+            optimizer_describe(g, &d, &(optimizer_options){.rows = 1, .clip = true, .average = true});
+            graph_gradients_release(&scarce, &d);
+            status = graph_compile(g, &(graph_options){0}, &p, &error);
+            graph_destroy(g);
+        }
+        done = counts.calls < fail_at;
+        assert_int_equal(status, done ? MZT_OK : MZT_ERROR_OUT_OF_MEMORY);
+        plan_destroy(p);
+        assert_int_equal(counts.live, 0);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_losses), cmocka_unit_test(test_optimizer), cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_learns), cmocka_unit_test(test_mixed),     cmocka_unit_test(test_range),
-        cmocka_unit_test(test_some),   cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_some),   cmocka_unit_test(test_errors),    cmocka_unit_test(test_out_of_memory),
     };
     host = host_make(NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);
