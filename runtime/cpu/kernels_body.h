@@ -18,31 +18,43 @@ enum {
     LANES = 64 /* so many that no lane waits for its last sum */
 };
 
+/* The sums of a tile one by one, as variables sum<row><vector>: of arrays GCC keeps copies in memory. */
+#if VECTOR_FLOATS == 4
+#define EACH_VECTOR(DO, i) DO(i, 0) DO(i, 1)
+#else
+#define EACH_VECTOR(DO, i) DO(i, 0) DO(i, 1) DO(i, 2)
+#endif
+#define EACH_SUM(DO)       EACH_VECTOR(DO, 0) EACH_VECTOR(DO, 1) EACH_VECTOR(DO, 2) EACH_VECTOR(DO, 3)
+#define DECLARE(i, j)      vector sum##i##j = zero;
+#define LOAD(i, j)         sum##i##j = vector_load(c + i * c_stride + j * VECTOR_FLOATS);
+#define COLUMN(b, j)       const vector column##j = vector_load(b + j * VECTOR_FLOATS);
+#define MULTIPLY_ADD(i, j) sum##i##j = vector_multiply_add(a##i[k], column##j, sum##i##j);
+#define STORE(i, j)        vector_store(c + i * c_stride + j * VECTOR_FLOATS, sum##i##j);
+
 static void KERNEL(multiply)(uint32_t runs, const float *const *rows, const uint32_t *lengths, const float *b,
                              float *c, size_t c_stride, bool accumulate) {
-    vector sums[KERNEL_ROWS][TILE_VECTORS];
-    memset(sums, 0, sizeof sums);
+    const vector zero = {0};
+    EACH_SUM(DECLARE)
     if (accumulate) {
-        for (int i = 0; i < KERNEL_ROWS; i++)
-            for (int j = 0; j < TILE_VECTORS; j++)
-                sums[i][j] = vector_load(c + (size_t)i * c_stride + j * VECTOR_FLOATS);
+        EACH_SUM(LOAD)
     }
     for (uint32_t run = 0; run < runs; run++, rows += KERNEL_ROWS) {
         const float *a0 = rows[0], *a1 = rows[1], *a2 = rows[2], *a3 = rows[3];
         for (uint32_t k = 0; k < lengths[run]; k++, b += TILE_COLUMNS) {
-            const float a[KERNEL_ROWS] = {a0[k], a1[k], a2[k], a3[k]};
-            vector column[TILE_VECTORS];
-            for (int j = 0; j < TILE_VECTORS; j++)
-                column[j] = vector_load(b + j * VECTOR_FLOATS);
-            for (int i = 0; i < KERNEL_ROWS; i++)
-                for (int j = 0; j < TILE_VECTORS; j++)
-                    sums[i][j] = vector_multiply_add(a[i], column[j], sums[i][j]);
+            EACH_VECTOR(COLUMN, b)
+            EACH_SUM(MULTIPLY_ADD)
         }
     }
-    for (int i = 0; i < KERNEL_ROWS; i++)
-        for (int j = 0; j < TILE_VECTORS; j++)
-            vector_store(c + (size_t)i * c_stride + j * VECTOR_FLOATS, sums[i][j]);
+    EACH_SUM(STORE)
 }
+
+#undef EACH_VECTOR
+#undef EACH_SUM
+#undef DECLARE
+#undef LOAD
+#undef COLUMN
+#undef MULTIPLY_ADD
+#undef STORE
 
 static void KERNEL(gather)(const float *const *rows, size_t offset, uint32_t count, uint32_t length,
                            float *restrict to) {
