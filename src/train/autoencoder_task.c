@@ -6,12 +6,11 @@
 
 #include "base/file.h"
 #include "graph/differentiate.h"
-#include "image/png.h"
-#include "image/sheet.h"
 #include "model/vae.h"
 #include "train/autoencoder_loss.h"
 #include "train/json_keys.h"
 #include "train/latents.h"
+#include "train/show.h"
 
 #define WEIGHTS_FILE "vae/diffusion_pytorch_model.safetensors"
 
@@ -255,7 +254,7 @@ static mzt_status add_pictures(const autoencoder_task *t, const float *pictures,
 static mzt_status draw_sheet(const autoencoder_task *t, network *n, float *pictures, const char *path,
                              mzt_error *error) {
     const train_context *c = t->base.context;
-    image images[2 * SHOWN] = {0}, sheet = {0};
+    image images[2 * SHOWN] = {0};
     uint32_t count;
     const uint32_t *items = chosen_items(c->data, &count);
     if (count > SHOWN) count = SHOWN;
@@ -264,13 +263,11 @@ static mzt_status draw_sheet(const autoencoder_task *t, network *n, float *pictu
     if (status >= 0) status = add_pictures(t, pictures, count, images, error);
     if (status >= 0) status = network_get(n, "made", pictures, c->batch * t->picture_count, error);
     if (status >= 0) status = add_pictures(t, pictures, count, images + count, error);
-    const sheet_options options = {.columns = count,
-                                   .title = "above: pictures; below: what the autoencoder makes of them"};
-    if (status >= 0) status = sheet_make(c->host, images, NULL, 2 * count, &options, &sheet, error);
-    if (status >= 0) status = image_png_write(c->host, path, &sheet, NULL, error);
+    if (status >= 0)
+        status = show_sheet(c->host, path, images, NULL, 2 * count, count, "pictures; what becomes of them",
+                            error);
     for (uint32_t i = 0; i < 2 * SHOWN; i++)
         image_free(c->host, &images[i]);
-    image_free(c->host, &sheet);
     return status;
 }
 

@@ -193,7 +193,16 @@ static mzt_status copy_network(const train_config *c, json_value object, const c
     return json_writer_finish(&w, out, NULL, error);
 }
 
-static mzt_status read_autoencoder_sections(train_config *c, json_value root, mzt_error *error) {
+/* A member object; where it is not there, `nothing`, an empty one. */
+static mzt_status section(json_value root, const char *key, json_value nothing, json_value *out,
+                          mzt_error *error) {
+    TRY(json_get_object(root, key, out, error));
+    if (!out->item) *out = nothing;
+    return MZT_OK;
+}
+
+static mzt_status read_autoencoder_sections(train_config *c, json_value root, json_value nothing,
+                                            mzt_error *error) {
     static const char *const loss_keys[] = {"kl", "gradient", "scales", NULL};
     json_value object, loss;
     TRY(json_require_object(root, "vae", &object, error));
@@ -207,16 +216,17 @@ static mzt_status read_autoencoder_sections(train_config *c, json_value root, mz
         return json_error(root, error, MZT_ERROR_INVALID, "resolution = %u: must be a multiple of %u",
                           (unsigned)c->data.augment.resolution, (unsigned)vae_factor(&c->vae));
     TRY(copy_network(c, object, "AutoencoderKL", &c->vae_json, error));
-    TRY(json_get_object(root, "loss", &loss, error));
+    TRY(section(root, "loss", nothing, &loss, error));
     TRY(json_only_keys(loss, loss_keys, error));
     TRY(json_get_range(loss, "kl", 0, 1e3, 1e-6, &c->autoencoder.kl, error));
     TRY(json_get_range(loss, "gradient", 0, 1e3, 0.5, &c->autoencoder.gradient, error));
     return json_get_u32(loss, "scales", 1, 8, 3, &c->autoencoder.scales, error);
 }
 
-static mzt_status read_denoiser_sections(train_config *c, json_value root, mzt_error *error) {
+static mzt_status read_denoiser_sections(train_config *c, json_value root, json_value nothing,
+                                         mzt_error *error) {
     json_value object;
-    TRY(json_get_object(root, "denoiser", &object, error));
+    TRY(section(root, "denoiser", nothing, &object, error));
     TRY(read_denoiser(object, &c->denoiser, error));
     TRY(json_require_object(root, "unet", &object, error));
     TRY(unet_config_read(object, &c->unet, error));
@@ -283,7 +293,7 @@ mzt_status train_text_config(const train_config *c, uint32_t vocabulary, char **
 /* ---------------------------------------------------------------------------------------------------- whole
  * -- */
 
-static mzt_status read_root(train_config *c, json_value root, mzt_error *error) {
+static mzt_status read_root(train_config *c, json_value root, json_value nothing, mzt_error *error) {
     static const char *const autoencoder_keys[] = {"resolution", "batch", "seed", "precision", "data",
                                                    "optimizer",  "log",   "vae",  "loss",      NULL};
     static const char *const denoiser_keys[] = {"resolution", "batch",        "seed", "precision",
@@ -300,14 +310,14 @@ static mzt_status read_root(train_config *c, json_value root, mzt_error *error) 
     c->seed = (uint64_t)seed;
     TRY(json_get_choice(root, "precision", precisions, 0, &choice, error));
     memcpy(c->precision, precisions[choice], strlen(precisions[choice]) + 1);
-    TRY(json_get_object(root, "data", &object, error));
+    TRY(section(root, "data", nothing, &object, error));
     TRY(read_data(c, object, error));
-    TRY(json_get_object(root, "optimizer", &object, error));
+    TRY(section(root, "optimizer", nothing, &object, error));
     TRY(read_optimizer(object, &c->optimizer, error));
-    TRY(json_get_object(root, "log", &object, error));
+    TRY(section(root, "log", nothing, &object, error));
     TRY(read_log(c, object, error));
-    return c->kind == TRAIN_AUTOENCODER ? read_autoencoder_sections(c, root, error)
-                                        : read_denoiser_sections(c, root, error);
+    return c->kind == TRAIN_AUTOENCODER ? read_autoencoder_sections(c, root, nothing, error)
+                                        : read_denoiser_sections(c, root, nothing, error);
 }
 
 mzt_status train_config_parse(const base_host *host, const char *name, const char *text, uint64_t size,
@@ -319,10 +329,12 @@ mzt_status train_config_parse(const base_host *host, const char *name, const cha
     c->kind = kind;
     c->data.augment.channels = 4;
     c->text = host_strndup(host, text, (size_t)size);
-    json_doc *doc = NULL;
+    json_doc *doc = NULL, *empty = NULL;
     mzt_status status =
         c->text ? json_parse(host, name, text, size, &doc, error) : error_memory(error, name, size);
-    if (status >= 0) status = read_root(c, json_root(doc), error);
+    if (status >= 0) status = json_parse(host, name, "{}", 2, &empty, error);
+    if (status >= 0) status = read_root(c, json_root(doc), json_root(empty), error);
+    json_destroy(empty);
     json_destroy(doc);
     if (status < 0)
         train_config_free(c);

@@ -5,13 +5,12 @@
 
 #include "base/file.h"
 #include "graph/differentiate.h"
-#include "image/png.h"
-#include "image/sheet.h"
 #include "json/json_write.h"
 #include "model/unet.h"
 #include "pipeline/conditioning.h"
 #include "pipeline/generate.h"
 #include "train/denoiser_internal.h"
+#include "train/show.h"
 
 enum { PROMPTS_CHOSEN = 8, FIRST_SEED = 1 };
 
@@ -195,7 +194,7 @@ mzt_status denoiser_draw(train_task *base, const char *checkpoint, const char *p
     const char *prompts[TRAIN_PROMPTS_MAX];
     const uint32_t count = choose_prompts(t, chosen, prompts);
     model *m = NULL;
-    image sheet = {0}, *pictures = host_calloc(c->host, count, sizeof *pictures);
+    image *pictures = host_calloc(c->host, count, sizeof *pictures);
     mzt_status status = pictures ? MZT_OK : error_memory(error, "sheet", count * sizeof *pictures);
     if (status >= 0) status = model_open(c->host, checkpoint, &m, error);
     for (uint32_t i = 0; status >= 0 && i < count; i++) {
@@ -213,12 +212,10 @@ mzt_status denoiser_draw(train_task *base, const char *checkpoint, const char *p
         }
         generate_result_destroy(&result);
     }
-    if (status >= 0) status = sheet_make(c->host, pictures, prompts, count, NULL, &sheet, error);
-    if (status >= 0) status = image_png_write(c->host, path, &sheet, NULL, error);
+    if (status >= 0) status = show_sheet(c->host, path, pictures, prompts, count, 0, NULL, error);
     for (uint32_t i = 0; pictures && i < count; i++)
         image_free(c->host, &pictures[i]);
     host_free(c->host, pictures);
-    image_free(c->host, &sheet);
     model_close(m);
     return status;
 }
