@@ -49,7 +49,7 @@ typedef struct fast_scratch {
 } fast_scratch;
 
 typedef struct fast_op {
-    /* May be NULL. If it leaves call->state NULL, the call runs as in cpu-reference. */
+    /* May be NULL: nothing to prepare. */
     mzt_status (*seal)(cpu_program *g, cpu_call *call, mzt_error *error);
     fast_scratch (*scratch)(const fast_program *f, const cpu_call *call); /* may be NULL: none */
     /* NULL: as cpu-reference. False: oneDNN failed. */
