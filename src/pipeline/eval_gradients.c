@@ -4,102 +4,25 @@
 #include <string.h>
 
 #include "model/vae.h"
+#include "pipeline/collection.h"
 #include "pipeline/eval_internal.h"
 #include "train/optimizer.h"
 
 enum { STEPS = 3 }; /* of the optimiser */
 
 /* -----------------------------------------------------------------------------------------------------
- * saving -- */
+ * saving
+ * -- */
 
-/* Tensors of a file being collected; `count` of at most `capacity`. */
-typedef struct collection {
-    const base_host *host;
-    safetensors_tensor *tensors;
-    uint32_t count, capacity;
-} collection;
-
-static void collection_release(collection *c) {
-    for (uint32_t i = 0; i < c->count; i++) {
-        host_free(c->host, (void *)(uintptr_t)c->tensors[i].name);
-        host_free(c->host, (void *)(uintptr_t)c->tensors[i].data);
-    }
-    host_free(c->host, c->tensors);
-}
-
-/* Adds a zeroed f32 tensor called prefix + name; *values points to its elements. */
-static mzt_status collect(collection *c, const char *prefix, const char *name, const uint32_t *shape,
-                          uint32_t rank, float **values, mzt_error *error) {
-    uint64_t count = 1;
-    for (uint32_t i = 0; i < rank; i++)
-        count *= shape[i];
-    size_t length = strlen(prefix) + strlen(name) + 1;
-    char *full = host_calloc(c->host, length, 1);
-    *values = host_calloc(c->host, (size_t)count, sizeof **values);
-    bool room = c->count < c->capacity;
-    if (!room || !full || !*values) {
-        host_free(c->host, full);
-        host_free(c->host, *values);
-        return error_memory(error, name, count * sizeof **values);
-    }
-    snprintf(full, length, "%s%s", prefix, name);
-    safetensors_tensor *t = &c->tensors[c->count++];
-    *t = (safetensors_tensor){
-        .name = full, .file = full, .dtype = SAFETENSORS_F32, .rank = rank, .count = count};
-    t->data = (const uint8_t *)*values;
-    for (uint32_t i = 0; i < rank; i++)
-        t->shape[i] = shape[i];
-    return MZT_OK;
-}
-
-/* Adds one piece of the f32 buffer `buffer`, which is laid out like the piece's own, in the checkpoint's
- * layout. */
-static mzt_status collect_piece(collection *c, network *n, const plan_piece *piece, uint32_t buffer,
-                                const char *prefix, mzt_error *error) {
-    float *values, *packed;
-    TRY(collect(c, prefix, plan_string(n->plan, piece->name), piece->shape, piece->rank, &values, error));
-    const safetensors_tensor *t = &c->tensors[c->count - 1];
-    const uint64_t bytes = t->count * sizeof *values;
-    if (piece->packing == PLAN_PACK_PLAIN)
-        return program_read(n->program, buffer, piece->element * sizeof *values, values, bytes, error);
-    packed = host_calloc(c->host, (size_t)t->count, sizeof *packed);
-    if (!packed) return error_memory(error, t->name, bytes);
-    safetensors_tensor source = *t;
-    source.data = (const uint8_t *)packed;
-    const uint32_t *s = piece->shape, order[4] = {s[0], s[2], s[3], s[1]};
-    for (uint32_t i = 0; i < 4; i++)
-        source.shape[i] = order[i];
-    mzt_status status =
-        program_read(n->program, buffer, piece->element * sizeof *packed, packed, bytes, error);
-    if (status >= 0) status = weights_pack(&source, WEIGHTS_OHWI_TO_OIHW, DTYPE_F32, values, bytes, error);
-    host_free(c->host, packed);
-    return status;
-}
-
-/* Adds every parameter's buffer called `kind` + its name, tensor by tensor of the checkpoint. */
-static mzt_status collect_all(collection *c, network *n, const char *kind, const char *prefix,
-                              mzt_error *error) {
-    char name[256];
-    for (uint32_t i = 0; i < n->plan->piece_count; i++) {
-        const plan_piece *piece = &n->plan->pieces[i];
-        snprintf(name, sizeof name, "%s%s", kind, plan_string(n->plan, n->plan->buffers[piece->buffer].name));
-        uint32_t buffer = plan_find_buffer(n->plan, name);
-        if (buffer == PLAN_NONE)
-            return error_set(error, MZT_ERROR_INTERNAL, "the plan has no buffer '%s'", name);
-        TRY(collect_piece(c, n, piece, buffer, prefix, error));
-    }
-    return MZT_OK;
-}
-
+/* Writes the losses, and every parameter's buffer of this kind. */
 static mzt_status save(eval_context *c, network *n, const char *kind, const char *prefix,
                        const char *loss_name, const float *losses, uint32_t loss_count) {
-    collection all = {.host = c->m->host, .capacity = n->plan->piece_count + 1};
-    all.tensors = host_calloc(all.host, all.capacity, sizeof *all.tensors);
-    if (!all.tensors) return error_memory(c->error, "gradients", all.capacity * sizeof *all.tensors);
+    collection all;
     float *values;
-    mzt_status status = collect(&all, "train.", loss_name, &loss_count, 1, &values, c->error);
+    collection_begin(&all, c->m->host);
+    mzt_status status = collection_add(&all, "train.", loss_name, &loss_count, 1, &values, c->error);
     if (status >= 0) memcpy(values, losses, loss_count * sizeof *losses);
-    if (status >= 0) status = collect_all(&all, n, kind, prefix, c->error);
+    if (status >= 0) status = collection_read(&all, n, kind, prefix, c->error);
     if (status >= 0)
         status = safetensors_save(all.host, c->request->output, all.tensors, all.count, NULL, 0, c->error);
     collection_release(&all);
