@@ -29,14 +29,16 @@ RowPlace row_place(uint row) {
                     int((pixel - line * p.ow) * p.stride) - int(p.pad_left), sample_ * p.h);
 }
 
+// Selections, not branches: this is inlined once for every row, and software devices compile branches slowly.
 uint tap_pixel(RowPlace place, uint tap) {
-    uint enlarged = (p.flags & CONV_UPSAMPLE2) != 0u ? 1u : 0u, ky = tap / p.kw;
+    uint enlarged = uint((p.flags & CONV_UPSAMPLE2) != 0u), ky = tap / p.kw;
     int h = int(p.h << enlarged), w = int(p.w << enlarged);
+    int wrap_h = h * int((p.flags & CONV_WRAP_Y) != 0u), wrap_w = w * int((p.flags & CONV_WRAP_X) != 0u);
     int y = place.y + int(ky), x = place.x + int(tap - ky * p.kw);
-    if ((p.flags & CONV_WRAP_Y) != 0u) y += y < 0 ? h : (y >= h ? -h : 0);
-    if ((p.flags & CONV_WRAP_X) != 0u) x += x < 0 ? w : (x >= w ? -w : 0);
-    if (y < 0 || y >= h || x < 0 || x >= w) return PADDING;
-    return (place.first_row + (uint(y) >> enlarged)) * p.w + (uint(x) >> enlarged);
+    y += wrap_h * (int(y < 0) - int(y >= h));
+    x += wrap_w * (int(x < 0) - int(x >= w));
+    uint pixel = (place.first_row + (uint(y) >> enlarged)) * p.w + (uint(x) >> enlarged);
+    return mix(PADDING, pixel, int(uint(y) < uint(h)) * int(uint(x) < uint(w)) != 0);
 }
 
 #ifndef DIRECT

@@ -26,7 +26,7 @@
         [[unroll]] for (uint j = 0u; j < 8u; j++) b[j] = LOAD_W(w[j] + c, left);                                           \
         [[unroll]] for (uint i = 0u; i < ROWS_EACH; i++) {                                                                 \
             vec4 a = LOAD_X(buffer_name, x[i] + c, left);                                                                  \
-            if (padding[i]) a = vec4(0.0);                                                                                 \
+            a = mix(a, vec4(0.0), bvec4(padding[i]));                                                                               \
             acc[i][0] = multiply_add(acc[i][0], a, b[0], b[1], b[2], b[3]);                                                \
             acc[i][1] = multiply_add(acc[i][1], a, b[4], b[5], b[6], b[7]);                                                \
         }                                                                                                                  \
@@ -52,12 +52,12 @@ void main() {
         uint pixels[ROWS_EACH];
         [[unroll]] for (uint i = 0u; i < ROWS_EACH; i++) pixels[i] = tap_pixel(places[i], tap);
         for (uint source = 0u; source < (C1 == 0u ? 1u : 2u); source++) {
-            uint channels = source == 0u ? C0 : C1, x[ROWS_EACH], w[8];
+            uint channels = source == 0u ? C0 : C1, base = source == 0u ? X0_BASE : X1_BASE, x[ROWS_EACH], w[8];
             bool padding[ROWS_EACH];
             [[unroll]] for (uint i = 0u; i < ROWS_EACH; i++) {
                 // Padding reads the first pixel and then forgets it: a branch would cost more.
                 padding[i] = pixels[i] == PADDING;
-                x[i] = source == 0u ? (padding[i] ? 0u : pixels[i] * C0 - X0_BASE) : (padding[i] ? 0u : pixels[i] * C1 - X1_BASE);
+                x[i] = mix(pixels[i] * channels - base, 0u, padding[i]);
             }
             [[unroll]] for (uint j = 0u; j < 8u; j++)
                 w[j] = (weight_rows[j] * TAPS + tap) * (C0 + C1) + (source == 0u ? 0u : C0);
