@@ -8,7 +8,7 @@ static gradient_rule *const rules[OP_COUNT] = {
     [OP_BINARY] = gradient_binary,           [OP_GEGLU] = gradient_geglu,
     [OP_CONCAT] = gradient_concat,           [OP_SLICE] = gradient_slice,
     [OP_UPSAMPLE] = gradient_upsample,       [OP_EMBEDDING] = gradient_embedding,
-    [OP_GATHER_ROWS] = gradient_gather_rows, [OP_REDUCE_SUM] = gradient_reduce_sum,
+    [OP_GATHER_ROWS] = gradient_gather_rows,
 };
 
 bool gradient_wanted(const differ *d, tensor x) {
@@ -106,7 +106,7 @@ static void seed(differ *d, tensor loss) {
         const graph_node node = g->nodes[i];
         if (node.op != OP_REDUCE_SUM || node.bindings[1] != loss) continue;
         graph_scope_begin(g, "grad.%s", node.name);
-        gradient_reduce_sum(d, &node, loss);
+        gradient_loss(d, &node);
         graph_scope_end(g);
         return;
     }
@@ -120,7 +120,7 @@ static void step_back(differ *d, uint32_t index) {
     const op_info *info = op_get(node.op);
     tensor y = node.bindings[info->output], dy = TENSOR_NONE;
     if (y && y < d->tensor_count && !node.dead) dy = d->of[graph_root(g, y)];
-    if (!dy || node.op == OP_REDUCE_SUM) return; /* losses have been seeded */
+    if (!dy) return;
     if (!rules[node.op]) {
         gradient_refuse(d, &node, "its op has no rule");
         return;

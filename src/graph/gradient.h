@@ -24,7 +24,11 @@ gradient_rule gradient_group_norm, gradient_layer_norm; /* gradient_norm.c */
 gradient_rule gradient_attention;                       /* gradient_attention.c */
 /* gradient_elementwise.c */
 gradient_rule gradient_unary, gradient_binary, gradient_geglu, gradient_concat, gradient_slice,
-    gradient_upsample, gradient_embedding, gradient_gather_rows, gradient_reduce_sum;
+    gradient_upsample, gradient_embedding, gradient_gather_rows;
+
+/* Where the walk begins: the gradient of a loss by what it compares. `node` is the reduce_sum of the loss's
+ * parts. */
+void gradient_loss(differ *d, const graph_node *node);
 
 /* Is the gradient of this tensor (or of what it is a view of) wanted? False for TENSOR_NONE. */
 bool gradient_wanted(const differ *d, tensor x);

@@ -122,9 +122,7 @@ void gradient_gather_rows(differ *d, const graph_node *node, tensor dy) {
     gradient_add(d, x, gradient_scaled(d, scatter(d, node->bindings[1], dy, rows), 1, graph_type(d->g, x)));
 }
 
-/* The end of a loss: `dy` is the loss itself, whose gradient is d->scale. */
-void gradient_reduce_sum(differ *d, const graph_node *node, tensor dy) {
-    (void)dy;
+void gradient_loss(differ *d, const graph_node *node) {
     graph *g = d->g;
     float scale = d->scale * node->params.reduce_sum.scale;
     for (uint32_t i = 0; i < g->node_count; i++) {
