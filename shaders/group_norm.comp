@@ -2,7 +2,6 @@
 // An invocation's rows and group are fixed: tile_m rows of one group (a workgroup with neighbouring groups would share rows).
 // TILE_M rows belong to a workgroup, whose invocations go through them side by side. With DIRECT (devices that are CPUs inside)
 // each invocation has TILE_M rows of one group.
-// Joining, by Chan, Golub and LeVeque (1979): mean = sum(count mean_i) / N; squares = sum(squares_i + count (mean_i - mean)^2).
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "types.glsl"
@@ -11,29 +10,12 @@
 
 PUSH_CONSTANTS(MZT_PARAMS_GROUP_NORM)
 #include "joined.glsl"
-layout(binding = 2) readonly buffer Partial { float statistics[]; };
+#define CHANNELS (p.c0 + p.c1)
+#define STATISTICS_BINDING 2
+#include "group_statistics.glsl"
 layout(binding = 3) readonly buffer Gamma { V gamma[]; };
 layout(binding = 4) readonly buffer Beta { V beta[]; };
 layout(binding = 5) writeonly buffer Out { AV result[]; };
-
-// Rows of a chunk.
-float chunk_rows(uint chunk) {
-    return float(min(p.rows_per_chunk, p.hw - chunk * p.rows_per_chunk));
-}
-
-// Mean, and 1 / sqrt(variance + eps), of a group of a sample.
-vec2 join(uint sample_, uint group) {
-    uint first = (sample_ * p.chunks * p.groups + group) * 2u, step = p.groups * 2u;
-    float origin = statistics[first], sum = 0.0, squares = 0.0; // means relative to the first lose less
-    for (uint i = 0u; i < p.chunks; i++) sum = fma(chunk_rows(i), statistics[first + i * step] - origin, sum);
-    float offset = sum / float(p.hw);
-    float size = float((p.c0 + p.c1) / p.groups);
-    for (uint i = 0u; i < p.chunks; i++) {
-        float distance_ = statistics[first + i * step] - origin - offset;
-        squares += statistics[first + i * step + 1u] + chunk_rows(i) * size * distance_ * distance_;
-    }
-    return vec2(origin + offset, inversesqrt(squares / (float(p.hw) * size) + p.eps));
-}
 
 void normalise(uint row, uint channel, vec2 mean_scale) {
     V y = fma((load_joined(row, channel) - mean_scale.x) * mean_scale.y, gamma[channel / WIDTH], beta[channel / WIDTH]);

@@ -1,6 +1,6 @@
 /* Chooses a shader variant for a dispatch: element types, what the device has, the alignment of the shapes,
  * then what suits the kind of device and wastes least. */
-#include "vulkan/shader_table.h"
+#include "vulkan/shader_training.h"
 
 /* A software Vulkan stops a shader silently after 65,535 loop iterations in all (Mesa's llvmpipe); stay well
  * below. */
@@ -70,7 +70,8 @@ static uint64_t matrix_groups(const shader_variant *v, uint64_t rows, uint64_t c
     return divide_up(rows, v->tile_m) * divide_up(columns, geglu ? v->tile_n / 2 : v->tile_n);
 }
 
-/* Elements that an element-wise op writes; 0 for the others. op_check and op_extents hold them below 2^32. */
+/* Elements that an element-wise op of generation writes; 0 for the others. op_check and op_extents hold them
+ * below 2^32. */
 static uint64_t item_count(op o, const op_params *p) {
     switch (o) {
     case OP_UNARY:
@@ -124,6 +125,7 @@ static uint64_t group_count(const shader_variant *v, const op_params *p) {
         return p->guidance.samples;
     default: {
         uint64_t items = item_count((op)v->op, p);
+        if (items == 0) return shader_training_groups(v, p);
         return divide_up(v->shape & SHADER_SHAPE_VEC4 ? items / 4 : items, v->tile_m);
     }
     }
@@ -144,7 +146,7 @@ static uint64_t iteration_count(const shader_variant *v, const op_params *p) {
     case OP_GUIDANCE:
         return 3 * divide_up(p->guidance.count, v->local_size) + 64;
     default:
-        return 0;
+        return shader_training_iterations(v, p);
     }
 }
 
@@ -174,6 +176,7 @@ static double cost(const shader_device *device, const shader_variant *v, const o
     if (v->class_ == SHADER_CLASS_ANY) factor *= 4;
     if (!(v->shape & SHADER_SHAPE_VEC4)) factor *= 3;
     if (v->op == OP_ATTENTION) return factor * v->tile_n;
+    if (v->op == OP_REDUCE_SUM) return factor * shader_training_cost(v, p);
     if (v->op != OP_LINEAR && v->op != OP_CONV2D) return factor;
     /* A tile costs what its area costs, and a few workgroups leave a GPU idle. Larger tiles fetch less for
      * each product. */
@@ -200,6 +203,7 @@ mzt_status shader_select(const shader_device *device, const plan *p, const plan_
         activation = binding_type(p, dispatch, 0);
         weight = binding_type(p, dispatch, 1);
     }
+    if (shader_training_reads_words((op)dispatch->op)) weight = activation;
     const shader_variant *best = NULL;
     double best_cost = 0;
     for (uint32_t i = 0; i < shader_variant_count; i++) {
