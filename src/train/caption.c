@@ -20,7 +20,7 @@ static line line_begin(char *text, size_t size) {
 /* Appends a word behind a space. Nothing is ever cut within a word. */
 static void add_word(line *l, const char *word, size_t length) {
     if (length == 0 || l->full) return;
-    const size_t space = l->length > 0;
+    const size_t space = l->length > 0 && word[0] != ',';
     if (l->length + space + length + 1 > l->size) {
         l->full = true;
         return;

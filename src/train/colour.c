@@ -104,7 +104,8 @@ static colour classify_warm(colour_lch c) {
         if (c.chroma < 0.10) return c.lightness < 0.62 ? COLOUR_BROWN : COLOUR_PINK;
         return c.lightness > 0.74 ? COLOUR_PINK : COLOUR_RED;
     }
-    if (c.hue < 80) return c.lightness > 0.66 ? COLOUR_ORANGE : COLOUR_BROWN;
+    if (c.hue < 72 || (c.hue < 80 && c.lightness < 0.79)) /* amber is called yellow where it is light */
+        return c.lightness > 0.66 ? COLOUR_ORANGE : COLOUR_BROWN;
     if (c.lightness > 0.72) return COLOUR_YELLOW;
     return c.hue < 100 ? COLOUR_BROWN : COLOUR_GREEN;
 }

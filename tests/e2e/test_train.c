@@ -34,14 +34,14 @@ static mzt_error error;
 static const char autoencoder_json[] = "{\"resolution\": 16, \"batch\": 8, \"data\": {\"held_out\": 0, "
                                        "\"captions\": \"plain\"}, \"loss\": {\"kl\": 1e-5, \"scales\": 2}, "
                                        "\"optimizer\": {\"learning_rate\": 0.003, \"warmup\": 20, \"steps\": "
-                                       "300, \"ema\": 0.98, \"weight_decay\": 0}, "
+                                       "500, \"ema\": 0.98, \"weight_decay\": 0}, "
                                        "\"log\": {\"sample_minutes\": 0}, " VAE_NETWORK "}";
 
 static const char denoiser_json[] =
     "{\"resolution\": 16, \"batch\": 8, \"data\": {\"held_out\": 0, \"captions\": \"plain\", "
     "\"latent_variants\": 1, "
     "\"caption_dropout\": 0}, "
-    "\"optimizer\": {\"learning_rate\": 0.003, \"warmup\": 20, \"steps\": 500, \"ema\": 0.98, "
+    "\"optimizer\": {\"learning_rate\": 0.003, \"warmup\": 20, \"steps\": 800, \"ema\": 0.98, "
     "\"weight_decay\": 0}, "
     "\"log\": {\"sample_minutes\": 0}, \"denoiser\": {\"objective\": \"v\", \"vocabulary\": 640, "
     "\"max_length\": 8}, "
@@ -127,7 +127,7 @@ static void test_by_heart(void **state) {
     const double start = clock_seconds();
     if (train(&request, &result) != MZT_OK) fail_msg("%s", error.message);
     print_message("autoencoder: loss %.5f after %.1f s\n", result.loss, result.seconds);
-    assert_true(result.loss < 0.004);
+    assert_true(result.loss < 0.003);
     assert_int_equal(file_write(&host, f.config, denoiser_json, sizeof denoiser_json - 1, &error), MZT_OK);
     snprintf(init, sizeof init, "%s/latest", f.output);
     snprintf(output, sizeof output, "%s-denoiser", f.output);
@@ -147,7 +147,7 @@ static void test_by_heart(void **state) {
     for (uint32_t i = 0; i < TRAIN_DATA_SHAPES; i++) {
         const double psnr = psnr_of(m, e, d, i);
         print_message("%s: %.1f dB\n", train_data_name(i), psnr);
-        assert_true(psnr > 20);
+        assert_true(psnr > 22);
     }
     print_message("%.1f s in all\n", clock_seconds() - start);
     dataset_close(d);
