@@ -103,17 +103,17 @@ uint64_t shader_training_groups(const shader_variant *v, const op_params *p) {
 
 /* Of one product of 64 x 32 vectors of d elements. */
 static uint64_t product_iterations(uint32_t d) {
-    return 3 * divide_up(d, ATTENTION_STEP);
+    return 6 * divide_up(d, ATTENTION_STEP);
 }
 
 static uint64_t attention_iterations(op o, const op_params *p) {
     if (o == OP_ATTENTION_STATS) {
         const attention_stats_params *a = &p->attention_stats;
-        return divide_up(a->lk, ATTENTION_OTHERS) * (product_iterations(a->d) + 1) + a->d + 16;
+        return divide_up(a->lk, ATTENTION_OTHERS) * (product_iterations(a->d) + 8) + a->d + 16;
     }
     const attention_grad_params *a = &p->attention_grad;
     uint32_t length = a->kind == ATTENTION_GRAD_Q ? a->lk : a->lq;
-    return divide_up(length, ATTENTION_OTHERS) * (2 * product_iterations(a->d) + 16);
+    return divide_up(length, ATTENTION_OTHERS) * (2 * product_iterations(a->d) + 48);
 }
 
 uint64_t shader_training_iterations(const shader_variant *v, const op_params *p) {
