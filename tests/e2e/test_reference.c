@@ -18,6 +18,7 @@
 #include "model/tensor_layout.h"
 #include "model/unet.h"
 #include "model/vae.h"
+#include "vulkan_env.h"
 
 /* Largest relative error of a whole network, by activation type. */
 static const double limits[] = {[DTYPE_F32] = 1e-4, [DTYPE_F16] = 5e-3, [DTYPE_BF16] = 2e-2};
@@ -372,5 +373,6 @@ int main(void) {
         cmocka_unit_test(test_sd2),
         cmocka_unit_test(test_sdxl),
     };
+    vulkan_env_set();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
