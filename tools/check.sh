@@ -26,13 +26,13 @@ cmake -S . -B "$build/plain" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >"$build
 ninja -C "$build/plain" --quiet
 
 step "tests"
-ctest --test-dir "$build/plain" --output-on-failure --timeout 400 -LE slow
+ctest --test-dir "$build/plain" --output-on-failure --timeout 400 -LE slow -j 2
 
 step "tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 cmake -S . -B "$build/asan" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DMZT_SANITIZE=address,undefined >"$build/cmake.log"
 ninja -C "$build/asan" --quiet
 LSAN_OPTIONS=suppressions=$PWD/tests/support/leaks.txt:print_suppressions=0 \
-    ctest --test-dir "$build/asan" --output-on-failure --timeout 400 -LE 'slow|device|shaders'
+    ctest --test-dir "$build/asan" --output-on-failure --timeout 400 -LE 'slow|device' -E '^shaders' -j 2
 
 step "threads under ThreadSanitizer"
 cmake -S . -B "$build/tsan" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DMZT_SANITIZE=thread >"$build/cmake.log"

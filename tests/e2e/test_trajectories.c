@@ -25,7 +25,7 @@ static const char *const samplers[] = {
 
 /* One of each kind: first order with and without scaled input, two calls a step, multistep in the clean
  * estimate, corrector. */
-static const char *const few_samplers[] = {"dpmpp_2m", "ddim", "euler_karras", "heun", "unipc"};
+static const char *const few_samplers[] = {"dpmpp_2m", "heun", "unipc"};
 
 static base_host host;
 static executor *device;
