@@ -203,7 +203,7 @@ static int run_child(const char *family) {
             failures++;
             continue;
         }
-        bool bad = v->class_ != SHADER_CLASS_CPU && (s.spilled || s.scratch);
+        bool bad = s.spilled || s.scratch;
         printf("%-36s %6llu %6llu %7llu %7llu %8llu %7llu %9llu%s\n", v->name, (unsigned long long)s.vgprs,
                (unsigned long long)s.sgprs, (unsigned long long)s.spilled, (unsigned long long)s.scratch,
                (unsigned long long)s.lds, (unsigned long long)s.code, (unsigned long long)s.occupancy,
