@@ -150,9 +150,9 @@ static void test_cancel(void **state) {
 
 static void test_devices(void **state) {
     (void)state;
-    static const char *const specs[] = {"cpu", "cpu-reference", "vulkan:llvmpipe"};
-    generate_result results[3] = {{0}};
-    bool there[3];
+    static const char *const specs[] = {"cpu", "cpu-reference", "vulkan:llvmpipe", "vulkan:SwiftShader"};
+    generate_result results[4] = {{0}};
+    bool there[4];
     image picture = {0}, mask = {0};
     make_picture(64, 64, &picture);
     must(image_create(&host, 64, 64, 3, &mask, &error));
@@ -163,7 +163,7 @@ static void test_devices(void **state) {
     r.init_image = &picture;
     r.mask = &mask;
     r.strength = 1;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         executor *e;
         mzt_status status = device_open(&host, specs[i], &e, &error);
         there[i] = status >= 0;
@@ -181,7 +181,7 @@ static void test_devices(void **state) {
             assert_true(db >= 50);
         }
     }
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         generate_result_destroy(&results[i]);
     image_free(&host, &picture);
     image_free(&host, &mask);
