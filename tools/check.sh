@@ -32,7 +32,7 @@ step "tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 cmake -S . -B "$build/asan" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DMZT_SANITIZE=address,undefined >"$build/cmake.log"
 ninja -C "$build/asan" --quiet
 LSAN_OPTIONS=suppressions=$PWD/tests/support/leaks.txt:print_suppressions=0 \
-    ctest --test-dir "$build/asan" --output-on-failure --timeout 400 -LE 'slow|device' -E '^shaders' -j 2
+    ctest --test-dir "$build/asan" --output-on-failure --timeout 400 -LE 'slow|device|heavy' -E '^shaders' -j 2
 
 step "threads under ThreadSanitizer"
 cmake -S . -B "$build/tsan" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DMZT_SANITIZE=thread >"$build/cmake.log"

@@ -10,7 +10,7 @@ prompt=${1:-a green banana}
 # shellcheck disable=SC2086
 install_packages $BUILD_PACKAGES
 echo "building ..."
-cmake -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=Release -DMZT_TESTS=OFF >/dev/null
+cmake -S . -B build -G Ninja -DMZT_TESTS=OFF >/dev/null
 ninja -C build --quiet mezzotint-command
 
 # Until a trained model ships, the pipeline is shown with a tiny model of random weights.

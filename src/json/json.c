@@ -170,7 +170,7 @@ mzt_status json_as_double(json_value value, double *out, mzt_error *error) {
 mzt_status json_as_int(json_value value, int64_t low, int64_t high, int64_t *out, mzt_error *error) {
     char what[96];
     snprintf(what, sizeof what, "an integer in %lld..%lld", (long long)low, (long long)high);
-    double number;
+    double number = 0; /* set whenever the call below succeeds; compilers cannot see that */
     if (json_kind_of(value) != JSON_NUMBER) return expected(value, NULL, what, error);
     TRY(json_as_double(value, &number, error));
     /* Written so that NaN fails; the bounds are exact as doubles, being within ±2^53. */

@@ -72,8 +72,8 @@ static mzt_status find(const network *n, const char *name, uint64_t count, const
 }
 
 mzt_status network_set(network *n, const char *name, const float *values, uint64_t count, mzt_error *error) {
-    const plan_buffer *buffer;
-    uint32_t index;
+    const plan_buffer *buffer = NULL;
+    uint32_t index = 0;
     TRY(find(n, name, count, &buffer, &index, error));
     if (buffer->dtype == DTYPE_F32) return program_write(n->program, index, 0, values, buffer->bytes, error);
     const base_host *host = n->program->owner->host;
@@ -87,8 +87,8 @@ mzt_status network_set(network *n, const char *name, const float *values, uint64
 
 mzt_status network_set_u32(network *n, const char *name, const uint32_t *values, uint64_t count,
                            mzt_error *error) {
-    const plan_buffer *buffer;
-    uint32_t index;
+    const plan_buffer *buffer = NULL;
+    uint32_t index = 0;
     TRY(find(n, name, count, &buffer, &index, error));
     if (buffer->dtype != DTYPE_U32)
         return error_set(error, MZT_ERROR_INTERNAL, "tensor '%s' does not hold u32", name);
@@ -96,8 +96,8 @@ mzt_status network_set_u32(network *n, const char *name, const uint32_t *values,
 }
 
 mzt_status network_get(network *n, const char *name, float *values, uint64_t count, mzt_error *error) {
-    const plan_buffer *buffer;
-    uint32_t index;
+    const plan_buffer *buffer = NULL;
+    uint32_t index = 0;
     TRY(find(n, name, count, &buffer, &index, error));
     if (buffer->dtype != DTYPE_F32)
         return error_set(error, MZT_ERROR_INTERNAL, "tensor '%s' does not hold f32", name);

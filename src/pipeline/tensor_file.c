@@ -42,8 +42,8 @@ static mzt_status find(const weights_set *file, const char *name, uint32_t rank,
 
 mzt_status tensor_read(const base_host *host, const weights_set *file, const char *name, uint32_t rank,
                        host_tensor *out, mzt_error *error) {
-    const safetensors_tensor *t;
-    uint32_t shape[4];
+    const safetensors_tensor *t = NULL;
+    uint32_t shape[4] = {0};
     *out = (host_tensor){0};
     TRY(find(file, name, rank, &t, shape, error));
     host_tensor stored = {0};
@@ -65,7 +65,7 @@ mzt_status tensor_read(const base_host *host, const weights_set *file, const cha
 
 mzt_status tensor_read_ids(const base_host *host, const weights_set *file, const char *name,
                            uint32_t shape[2], uint32_t **ids, mzt_error *error) {
-    const safetensors_tensor *t;
+    const safetensors_tensor *t = NULL;
     *ids = NULL;
     TRY(find(file, name, 2, &t, shape, error));
     *ids = host_calloc(host, (size_t)t->count, sizeof **ids);
