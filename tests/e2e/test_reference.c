@@ -89,12 +89,12 @@ static shape4 shape_of(const reference *r, const char *name) {
 /* ------------------------------------------------------------------------------------------------------
  * running -- */
 
-typedef struct session {
+typedef struct prepared {
     executor *e;
     dtype type;
     plan *plan;
     program *program;
-} session;
+} prepared;
 
 static json_doc *read_config(const reference *r, const char *component) {
     char path[700];
@@ -106,7 +106,7 @@ static json_doc *read_config(const reference *r, const char *component) {
 }
 
 /* Compiles the graph (and destroys it), prepares it on the device and loads the component's weights. */
-static void prepare(session *s, graph *g, const reference *r, const char *component) {
+static void prepare(prepared *s, graph *g, const reference *r, const char *component) {
     mzt_error error;
     char folder[700];
     weights_set *weights = NULL;
@@ -121,21 +121,21 @@ static void prepare(session *s, graph *g, const reference *r, const char *compon
     must(program_seal(s->program, &error), &error);
 }
 
-static void finish(session *s) {
+static void finish(prepared *s) {
     program_destroy(s->program);
     plan_destroy(s->plan);
     s->program = NULL;
     s->plan = NULL;
 }
 
-static uint32_t buffer_of(const session *s, const char *name) {
+static uint32_t buffer_of(const prepared *s, const char *name) {
     uint32_t buffer = plan_find_buffer(s->plan, name);
     if (buffer == PLAN_NONE) fail_msg("the plan has no buffer %s", name);
     return buffer;
 }
 
 /* Writes f32 values in the buffer's own type. */
-static void put(session *s, const char *name, const float *data) {
+static void put(prepared *s, const char *name, const float *data) {
     uint32_t buffer = buffer_of(s, name);
     const plan_buffer *b = &s->plan->buffers[buffer];
     mzt_error error;
@@ -146,26 +146,26 @@ static void put(session *s, const char *name, const float *data) {
     free(converted);
 }
 
-static void put_reference(session *s, const reference *r, const char *name) {
+static void put_reference(prepared *s, const reference *r, const char *name) {
     float *data = values(r, name);
     put(s, name, data);
     free(data);
 }
 
-static void put_u32(session *s, const char *name, const uint32_t *data) {
+static void put_u32(prepared *s, const char *name, const uint32_t *data) {
     uint32_t buffer = buffer_of(s, name);
     mzt_error error;
     must(program_write(s->program, buffer, 0, data, s->plan->buffers[buffer].bytes, &error), &error);
 }
 
-static void run(session *s, const char *phase) {
+static void run(prepared *s, const char *phase) {
     mzt_error error;
     must(program_run_phase(s->program, phase, NULL, &error), &error);
 }
 
 /* Compares the output `name` (f32) with the reference tensor of that name. `first` and `channels` choose some
  * of the output's channels (channels 0: all). */
-static void compare_part(session *s, const reference *r, const char *what, const char *name,
+static void compare_part(prepared *s, const reference *r, const char *what, const char *name,
                          const char *output, uint32_t first, uint32_t channels) {
     const uint32_t buffer = buffer_of(s, output);
     const plan_buffer *b = &s->plan->buffers[buffer];
@@ -190,14 +190,14 @@ static void compare_part(session *s, const reference *r, const char *what, const
     if (!(relative <= limits[s->type])) fail_msg("%s: relative error %.3g", what, relative);
 }
 
-static void compare(session *s, const reference *r, const char *name) {
+static void compare(prepared *s, const reference *r, const char *name) {
     compare_part(s, r, name, name, name, 0, 0);
 }
 
 /* ---------------------------------------------------------------------------------------------------
  * components -- */
 
-static void check_text(session *s, const reference *r, const char *component) {
+static void check_text(prepared *s, const reference *r, const char *component) {
     char names[4][80];
     static const char *const leaves[] = {"last_hidden_state", "hidden_states.penultimate", "pooler_output",
                                          "text_embeds"};
@@ -240,7 +240,7 @@ static void check_text(session *s, const reference *r, const char *component) {
 enum { CALLS = 3, CALL = 1 }; /* of the step loop, and the one that is run */
 
 /* `looping`: time embeddings of all calls first, then one evaluation of call CALL. */
-static void check_unet(session *s, const reference *r, bool looping) {
+static void check_unet(prepared *s, const reference *r, bool looping) {
     mzt_error error;
     unet_config config;
     json_doc *doc = read_config(r, "unet");
@@ -289,7 +289,7 @@ static void check_unet(session *s, const reference *r, bool looping) {
     finish(s);
 }
 
-static void check_vae(session *s, const reference *r) {
+static void check_vae(prepared *s, const reference *r) {
     mzt_error error;
     vae_config config;
     json_doc *doc = read_config(r, "vae");
@@ -327,7 +327,7 @@ static void check_device(const char *spec, const char *model) {
     must(device_open(&host, spec, &e, &error), &error);
     static const dtype types[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16};
     for (uint32_t i = 0; i < 3; i++) {
-        session s = {.e = e, .type = types[i]};
+        prepared s = {.e = e, .type = types[i]};
         if (types[i] == DTYPE_F16 && !e->limits.f16) continue;
         if (types[i] == DTYPE_BF16 && !e->limits.bf16) continue;
         check_text(&s, &r, "text_encoder");
