@@ -9,7 +9,16 @@
  *   program_read(g, buffer, 0, data, size, &error);
  *   program_destroy(g); executor_destroy(e);
  *
- * Thread-safety: different executors are independent. One executor and its programs belong to one thread at a time. */
+ * The same without ever blocking for longer than the caller allows, for hosts that must draw a frame meanwhile:
+ *
+ *   executor_prepare_begin(e, plan, &g, &error);
+ *   program_queue_write(g, buffer, 0, data, size, &error); ... program_queue_seal(g, &error);
+ *   while (program_prepare_advance(g, 2000, NULL, &error) == MZT_PENDING) draw_a_frame();
+ *   program_begin(g, first, count, repeat, &error);
+ *   while (program_advance(g, 2000, &progress, &error) == MZT_PENDING) draw_a_frame();
+ *
+ * Both ways give the same bits. Thread-safety: different executors are independent. One executor and its programs belong to
+ * one thread at a time. */
 #ifndef RUNTIME_EXECUTOR_H
 #define RUNTIME_EXECUTOR_H
 
@@ -43,6 +52,16 @@ typedef struct run_control {
     double *seconds;
 } run_control;
 
+/* How far a sliced run is; see program_advance. */
+typedef struct run_progress {
+    uint32_t repetitions; /* finished ones */
+    double share;         /* of the current one that is finished, 0 ... 1 */
+    uint32_t segments;    /* finished so far: pieces of work that could not be interrupted */
+    double longest;       /* seconds of the longest of them */
+} run_progress;
+
+#define BUDGET_UNLIMITED UINT64_MAX
+
 struct executor {
     const struct executor_functions *functions;
     const base_host *host;
@@ -57,11 +76,20 @@ struct program {
 typedef struct executor_functions {
     void (*destroy)(executor *e);
     mzt_status (*prepare)(executor *e, const plan *p, program **out, mzt_error *error);
+    mzt_status (*prepare_begin)(executor *e, const plan *p, program **out, mzt_error *error);
+    mzt_status (*queue_write)(program *g, uint32_t buffer, uint64_t offset, const void *data, uint64_t size,
+                              mzt_error *error);
+    mzt_status (*queue_seal)(program *g, mzt_error *error);
+    mzt_status (*prepare_advance)(program *g, uint64_t budget_us, double *share, mzt_error *error);
     void (*release)(program *g);
     mzt_status (*write)(program *g, uint32_t buffer, uint64_t offset, const void *data, uint64_t size, mzt_error *error);
     mzt_status (*read)(program *g, uint32_t buffer, uint64_t offset, void *data, uint64_t size, mzt_error *error);
     mzt_status (*seal)(program *g, mzt_error *error);
     mzt_status (*run)(program *g, uint32_t first, uint32_t count, const run_control *control, mzt_error *error);
+    mzt_status (*begin)(program *g, uint32_t first, uint32_t count, uint32_t repeat, mzt_error *error);
+    mzt_status (*advance)(program *g, uint64_t budget_us, run_progress *progress, mzt_error *error);
+    mzt_status (*wait)(program *g, uint64_t timeout_us, mzt_error *error);
+    void (*cancel)(program *g);
     /* Bytes this program holds on the device (arena, weights, packed copies, staging). */
     uint64_t (*memory)(const program *g);
 } executor_functions;
@@ -88,6 +116,51 @@ mzt_status program_run(program *g, uint32_t first, uint32_t count, const run_con
 mzt_status program_run_phase(program *g, const char *phase, const run_control *control, mzt_error *error);
 
 uint64_t program_memory(const program *g);
+
+/* -------------------------------------------------------------------------------------------------- in slices -- */
+
+/* As executor_prepare, but only allocates and chooses kernels; what takes longer is left to program_prepare_advance. */
+mzt_status executor_prepare_begin(executor *e, const plan *p, program **out, mzt_error *error);
+
+/* As program_write, later: the bytes are copied by program_prepare_advance, in the order of these calls, and `data` must stay
+ * as it is until that has returned MZT_OK. May be used again after that, until the program is sealed. */
+mzt_status program_queue_write(program *g, uint32_t buffer, uint64_t offset, const void *data, uint64_t size, mzt_error *error);
+
+/* Queues all weights of an image that `g` was made from the plan of; the image's bytes count as `data` above. */
+mzt_status program_queue_image(program *g, const plan_image *image, mzt_error *error);
+
+/* Queues program_seal behind the writes queued so far. */
+mzt_status program_queue_seal(program *g, mzt_error *error);
+
+/* Does about `budget_us` microseconds of what is queued and of what executor_prepare_begin left, and returns MZT_PENDING
+ * until nothing of it remains, then MZT_OK. What cannot be cut may exceed the budget: the driver's compilation of one
+ * pipeline. Never waits for the device. `share` (may be NULL) receives how much is done of all that was ever queued, 0 ... 1.
+ * After a failure the program can only be destroyed. Until this has returned MZT_OK, program_write, _read, _run and _seal
+ * first do all the rest. */
+mzt_status program_prepare_advance(program *g, uint64_t budget_us, double *share, mzt_error *error);
+
+/* Starts running dispatches [first, first + count), `repeat` times (0: once), and does nothing of it yet. From here until
+ * program_advance has returned something else than MZT_PENDING the program is running: reading, writing or running it is
+ * INVALID; other programs of the executor may be used, also running ones. */
+mzt_status program_begin(program *g, uint32_t first, uint32_t count, uint32_t repeat, mzt_error *error);
+mzt_status program_begin_phase(program *g, const char *phase, uint32_t repeat, mzt_error *error);
+
+/* Carries a run on by at most `budget_us` microseconds of estimated device time.
+ *   GPUs: takes note of what has ended, then submits so much that at most the budget is on its way (one segment in any case
+ *   if nothing is), and returns without waiting.
+ *   CPUs: computes until the budget has passed, plus what cannot be interrupted (see run_progress.longest).
+ *   BUDGET_UNLIMITED: carries on to the end.
+ * MZT_PENDING: not finished. MZT_OK: finished, results can be read. MZT_CANCELLED after program_cancel; any error ends the run
+ * too. `progress` may be NULL; it is filled in every case. */
+mzt_status program_advance(program *g, uint64_t budget_us, run_progress *progress, mzt_error *error);
+
+/* Sleeps until what program_advance has submitted is done, at most `timeout_us` microseconds: for callers with nothing
+ * better to do between two calls of it. MZT_PENDING: the time passed first. */
+mzt_status program_wait(program *g, uint64_t timeout_us, mzt_error *error);
+
+/* Nothing more is submitted; program_advance returns MZT_CANCELLED once what was on its way has ended. Buffers that the run
+ * writes then hold anything; the program can be run again. Does nothing if no run has begun. */
+void program_cancel(program *g);
 
 /* ---------------------------------------------------------------------------------------------------- devices -- */
 

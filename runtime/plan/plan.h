@@ -81,7 +81,7 @@ typedef struct plan_phase {
 typedef struct plan {
     const base_host *host;
     uint32_t activation; /* dtype of activations */
-    uint32_t weight;     /* dtype of matrices */
+    uint32_t weight;     /* dtype of weights; matrices may be stored otherwise, as their buffers say */
     uint64_t arena_bytes;
     uint64_t weight_bytes;
     plan_buffer *buffers;
@@ -125,12 +125,37 @@ uint32_t plan_find_dispatch(const plan *p, const char *name_or_index);
  * The error names the dispatch, node and buffer. */
 mzt_status plan_check(const plan *p, mzt_error *error);
 
+/* A part of it: matrices in blocks stand only where a dispatch can read them. For dispatches whose bindings are in bounds. */
+mzt_status plan_check_blocks(const plan *p, const plan_dispatch *d, mzt_error *error);
+
 /* Sets dispatch.barrier where, and only where, a hazard needs one. */
 mzt_status plan_place_barriers(plan *p, mzt_error *error);
 
 /* A plan as bytes and back. Reading checks everything (plan_check): the bytes may be hostile. */
 mzt_status plan_write(const plan *p, const char *path, mzt_error *error);
 mzt_status plan_parse(const base_host *host, const void *data, uint64_t size, plan **out, mzt_error *error);
+
+/* A plan together with its weights as one image, so that a program is made from a mapped file without a copy in between: the
+ * plan as plan_write has it, then each weight buffer in the plan's own type and layout, at multiples of PLAN_ALIGNMENT from the
+ * image's start. Several images may stand in one file, each at a multiple of PLAN_ALIGNMENT. */
+typedef struct plan_image {
+    plan *plan;
+    const uint8_t **weights; /* [buffer_count] into the bytes the image was parsed from; NULL for buffers that are no weights */
+} plan_image;
+
+/* Writes buffer `buffer` (plan_buffer.bytes bytes, asked for in ascending order) to `data`. */
+typedef mzt_status plan_weight_reader(void *user, uint32_t buffer, void *data, mzt_error *error);
+
+struct file_writer;
+
+/* Appends an image to a file; `size` (may be NULL) receives its bytes, a multiple of PLAN_ALIGNMENT. */
+mzt_status plan_image_write(const plan *p, plan_weight_reader *read, void *user, struct file_writer *writer, uint64_t *size,
+                            mzt_error *error);
+
+/* Checks everything but the weights' values. `data` must be aligned to PLAN_ALIGNMENT or come from file_map, and outlive the
+ * image. */
+mzt_status plan_image_parse(const base_host *host, const void *data, uint64_t size, plan_image *out, mzt_error *error);
+void plan_image_destroy(plan_image *image); /* a zeroed one is accepted */
 
 /* Totals for reports. */
 uint64_t plan_flops(const plan *p, uint32_t phase);
