@@ -16,8 +16,8 @@ typedef struct loader {
 
 /* The shapes agree but for trailing sizes of 1: a linear layer [O,I] may be stored as a 1x1 convolution
  * [O,I,1,1] and the other way round, with the same bytes. */
-static bool same_shape(const plan_piece *piece, const safetensors_tensor *tensor) {
-    for (uint32_t i = 0; i < SAFETENSORS_RANK_LIMIT; i++) {
+static bool same_shape(const plan_piece *piece, const weights_tensor *tensor) {
+    for (uint32_t i = 0; i < WEIGHTS_RANK_LIMIT; i++) {
         uint64_t wanted = i < piece->rank && i < 4 ? piece->shape[i] : 1;
         uint64_t found = i < tensor->rank ? tensor->shape[i] : 1;
         if (wanted != found) return false;
@@ -25,11 +25,11 @@ static bool same_shape(const plan_piece *piece, const safetensors_tensor *tensor
     return true;
 }
 
-static mzt_status find(const loader *l, const plan_piece *piece, const safetensors_tensor **out,
+static mzt_status find(const loader *l, const plan_piece *piece, const weights_tensor **out,
                        mzt_error *error) {
     char name[160], expected[120], found[120];
     const char *wanted = plan_string(l->target->plan, piece->name);
-    const safetensors_tensor *tensor = weights_find(l->weights, wanted);
+    const weights_tensor *tensor = weights_find(l->weights, wanted);
     error_text(name, sizeof name, wanted);
     if (!tensor)
         return error_set(error, MZT_ERROR_NOT_FOUND, "%s: there is no tensor \"%s\"",
@@ -38,8 +38,8 @@ static mzt_status find(const loader *l, const plan_piece *piece, const safetenso
         uint64_t shape[4] = {piece->shape[0], piece->shape[1], piece->shape[2], piece->shape[3]};
         return error_set(
             error, MZT_ERROR_FORMAT, "%s: tensor \"%s\": expected shape %s, found %s", tensor->file, name,
-            safetensors_shape_text(expected, sizeof expected, shape, piece->rank <= 4 ? piece->rank : 4),
-            safetensors_shape_text(found, sizeof found, tensor->shape, tensor->rank));
+            weights_shape_text(expected, sizeof expected, shape, piece->rank <= 4 ? piece->rank : 4),
+            weights_shape_text(found, sizeof found, tensor->shape, tensor->rank));
     }
     *out = tensor;
     return MZT_OK;
@@ -55,15 +55,28 @@ static mzt_status reserve(loader *l, uint64_t bytes, mzt_error *error) {
     return MZT_OK;
 }
 
+/* Converts elements into the staging block. An overlay works best on many rows at once: the chunk then passes
+ * through f32 as a whole, behind the result's place. */
+static mzt_status stage(loader *l, const weights_tensor *tensor, uint64_t first, uint64_t count, dtype type,
+                        mzt_error *error) {
+    const uint64_t bytes = count * dtype_size(type), aligned = (bytes + 3) / 4 * 4;
+    const bool wide = tensor->overlay && type != DTYPE_F32;
+    TRY(reserve(l, wide ? aligned + count * sizeof(float) : bytes, error));
+    if (!wide) return weights_convert(tensor, first, count, type, l->staging, error);
+    float *values = (float *)(void *)(l->staging + aligned);
+    TRY(weights_convert(tensor, first, count, DTYPE_F32, values, error));
+    dtype_convert(type, l->staging, DTYPE_F32, values, (size_t)count);
+    return MZT_OK;
+}
+
 /* Elements as they stand, a chunk at a time. */
-static mzt_status load_plain(loader *l, const plan_piece *piece, const safetensors_tensor *tensor,
+static mzt_status load_plain(loader *l, const plan_piece *piece, const weights_tensor *tensor,
                              mzt_error *error) {
     const dtype type = (dtype)l->target->plan->buffers[piece->buffer].dtype;
     const uint64_t size = dtype_size(type), most = STAGING_BYTES / size;
     for (uint64_t first = 0; first < tensor->count;) {
         uint64_t count = tensor->count - first < most ? tensor->count - first : most;
-        TRY(reserve(l, count * size, error));
-        TRY(safetensors_convert(tensor, first, count, type, l->staging, error));
+        TRY(stage(l, tensor, first, count, type, error));
         TRY(program_write(l->target, piece->buffer, (piece->element + first) * size, l->staging, count * size,
                           error));
         first += count;
@@ -72,20 +85,18 @@ static mzt_status load_plain(loader *l, const plan_piece *piece, const safetenso
 }
 
 /* A convolution's filters [O][I][kh][kw] to [O][kh][kw][I], some filters at a time. */
-static mzt_status load_filters(loader *l, const plan_piece *piece, const safetensors_tensor *tensor,
+static mzt_status load_filters(loader *l, const plan_piece *piece, const weights_tensor *tensor,
                                mzt_error *error) {
     const dtype type = (dtype)l->target->plan->buffers[piece->buffer].dtype;
     if (tensor->count == 0) return MZT_OK;
     const uint64_t size = dtype_size(type), filters = piece->shape[0], each = tensor->count / filters;
     const uint64_t fits = STAGING_BYTES / (each * size), most = fits ? fits : 1;
-    safetensors_tensor part = *tensor;
-    part.rank = 4;
+    weights_tensor whole = *tensor, part;
+    whole.rank = 4;
     for (uint32_t i = 0; i < 4; i++)
-        part.shape[i] = piece->shape[i];
+        whole.shape[i] = piece->shape[i];
     for (uint64_t first = 0; first < filters; first += part.shape[0]) {
-        part.shape[0] = filters - first < most ? filters - first : most;
-        part.count = part.shape[0] * each;
-        part.data = tensor->data + first * each * safetensors_dtype_size(tensor->dtype);
+        TRY(weights_rows(&whole, first, filters - first < most ? filters - first : most, &part, error));
         const uint64_t bytes = part.count * size;
         TRY(reserve(l, bytes, error));
         TRY(weights_pack(&part, WEIGHTS_OIHW_TO_OHWI, type, l->staging, bytes, error));
@@ -96,11 +107,11 @@ static mzt_status load_filters(loader *l, const plan_piece *piece, const safeten
 }
 
 static int compare_tensors(const void *a, const void *b) {
-    const safetensors_tensor *const *x = a, *const *y = b;
+    const weights_tensor *const *x = a, *const *y = b;
     return strcmp((*x)->name, (*y)->name);
 }
 
-static void report_unused(const loader *l, const safetensors_tensor **used, uint32_t count) {
+static void report_unused(const loader *l, const weights_tensor **used, uint32_t count) {
     uint32_t distinct = count > 0;
     qsort(used, count, sizeof *used, compare_tensors);
     for (uint32_t i = 1; i < count; i++)
@@ -114,7 +125,7 @@ mzt_status model_load(const base_host *host, program *target, const weights_set 
     loader l = {.host = host, .target = target, .weights = weights};
     const plan *p = target->plan;
     mzt_status status = MZT_OK;
-    const safetensors_tensor **used = host_calloc(host, p->piece_count, sizeof *used);
+    const weights_tensor **used = host_calloc(host, p->piece_count, sizeof *used);
     if (!used) return error_memory(error, "the list of weights", (uint64_t)p->piece_count * sizeof *used);
     /* All names and shapes first: a wrong checkpoint is refused before anything is written. */
     for (uint32_t i = 0; i < p->piece_count && status == MZT_OK; i++)

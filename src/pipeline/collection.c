@@ -38,9 +38,8 @@ mzt_status collection_add(collection *c, const char *prefix, const char *name, c
         host_free(c->host, *values);
         return error_memory(error, name, count);
     }
-    safetensors_tensor *t = &c->tensors[c->count++];
-    *t = (safetensors_tensor){
-        .name = full, .file = full, .dtype = SAFETENSORS_F32, .rank = rank, .count = count};
+    weights_tensor *t = &c->tensors[c->count++];
+    *t = (weights_tensor){.name = full, .file = full, .dtype = WEIGHTS_F32, .rank = rank, .count = count};
     t->data = (const uint8_t *)*values;
     for (uint32_t i = 0; i < rank; i++)
         t->shape[i] = shape[i];
@@ -71,13 +70,13 @@ static mzt_status read_piece(collection *c, network *n, const plan_piece *piece,
     float *values, *packed;
     TRY(collection_add(c, prefix, plan_string(n->plan, piece->name), piece->shape, piece->rank, &values,
                        error));
-    const safetensors_tensor *t = &c->tensors[c->count - 1];
+    const weights_tensor *t = &c->tensors[c->count - 1];
     const uint64_t bytes = t->count * sizeof *values, offset = piece->element * sizeof *values;
     if (piece->packing == PLAN_PACK_PLAIN)
         return program_read(n->program, buffer, offset, values, bytes, error);
     packed = host_calloc(c->host, (size_t)t->count, sizeof *packed);
     if (!packed) return error_memory(error, t->name, bytes);
-    safetensors_tensor source = *t;
+    weights_tensor source = *t;
     const uint32_t *s = piece->shape, order[4] = {s[0], s[2], s[3], s[1]};
     source.data = (const uint8_t *)packed;
     for (uint32_t i = 0; i < 4; i++)

@@ -10,7 +10,7 @@
 
 typedef struct collection {
     const base_host *host;
-    safetensors_tensor *tensors; /* f32; names, shapes and data as safetensors_save takes them */
+    weights_tensor *tensors; /* f32; names, shapes and data as safetensors_save takes them */
     uint32_t count, capacity;
 } collection;
 

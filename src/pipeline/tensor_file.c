@@ -22,9 +22,9 @@ void tensor_release(const base_host *host, host_tensor *t) {
     *t = (host_tensor){0};
 }
 
-static mzt_status find(const weights_set *file, const char *name, uint32_t rank,
-                       const safetensors_tensor **found, uint32_t *shape, mzt_error *error) {
-    const safetensors_tensor *t = weights_find(file, name);
+static mzt_status find(const weights_set *file, const char *name, uint32_t rank, const weights_tensor **found,
+                       uint32_t *shape, mzt_error *error) {
+    const weights_tensor *t = weights_find(file, name);
     if (!t)
         return error_set(error, MZT_ERROR_NOT_FOUND, "%s: tensor %s is missing", weights_name(file), name);
     if (t->rank != rank)
@@ -42,13 +42,13 @@ static mzt_status find(const weights_set *file, const char *name, uint32_t rank,
 
 mzt_status tensor_read(const base_host *host, const weights_set *file, const char *name, uint32_t rank,
                        host_tensor *out, mzt_error *error) {
-    const safetensors_tensor *t = NULL;
+    const weights_tensor *t = NULL;
     uint32_t shape[4] = {0};
     *out = (host_tensor){0};
     TRY(find(file, name, rank, &t, shape, error));
     host_tensor stored = {0};
     mzt_status status = tensor_make(host, rank, shape, out, error);
-    if (status >= 0) status = safetensors_convert(t, 0, t->count, DTYPE_F32, out->values, error);
+    if (status >= 0) status = weights_convert(t, 0, t->count, DTYPE_F32, out->values, error);
     if (status >= 0 && rank == 4) {
         status = tensor_make(host, rank, shape, &stored, error);
         if (status >= 0) {
@@ -65,12 +65,12 @@ mzt_status tensor_read(const base_host *host, const weights_set *file, const cha
 
 mzt_status tensor_read_ids(const base_host *host, const weights_set *file, const char *name,
                            uint32_t shape[2], uint32_t **ids, mzt_error *error) {
-    const safetensors_tensor *t = NULL;
+    const weights_tensor *t = NULL;
     *ids = NULL;
     TRY(find(file, name, 2, &t, shape, error));
     *ids = host_calloc(host, (size_t)t->count, sizeof **ids);
     if (!*ids) return error_memory(error, name, t->count * sizeof **ids);
-    mzt_status status = safetensors_convert(t, 0, t->count, DTYPE_U32, *ids, error);
+    mzt_status status = weights_convert(t, 0, t->count, DTYPE_U32, *ids, error);
     if (status < 0) {
         host_free(host, *ids);
         *ids = NULL;
@@ -89,7 +89,7 @@ mzt_status tensor_list_add(tensor_list *list, const char *name, uint32_t rank, c
 }
 
 mzt_status tensor_list_save(const tensor_list *list, const char *path, mzt_error *error) {
-    safetensors_tensor tensors[TENSOR_LIST_MAX] = {{0}};
+    weights_tensor tensors[TENSOR_LIST_MAX] = {{0}};
     host_tensor copies[TENSOR_LIST_MAX] = {{0}};
     mzt_status status = MZT_OK;
     for (uint32_t i = 0; status >= 0 && i < list->count; i++) {
@@ -102,12 +102,12 @@ mzt_status tensor_list_save(const tensor_list *list, const char *path, mzt_error
                                   t->shape[3]);
             values = copies[i].values;
         }
-        tensors[i] = (safetensors_tensor){.name = list->names[i],
-                                          .file = path,
-                                          .dtype = SAFETENSORS_F32,
-                                          .rank = t->rank,
-                                          .count = t->count,
-                                          .data = (const uint8_t *)values};
+        tensors[i] = (weights_tensor){.name = list->names[i],
+                                      .file = path,
+                                      .dtype = WEIGHTS_F32,
+                                      .rank = t->rank,
+                                      .count = t->count,
+                                      .data = (const uint8_t *)values};
         for (uint32_t d = 0; d < t->rank; d++)
             tensors[i].shape[d] = t->shape[d];
     }

@@ -22,7 +22,7 @@ mzt_status checkpoint_file(checkpoint_writer *c, const char *name, const void *d
                            mzt_error *error);
 
 /* Writes tensors; see safetensors_save. */
-mzt_status checkpoint_tensors(checkpoint_writer *c, const char *name, const safetensors_tensor *tensors,
+mzt_status checkpoint_tensors(checkpoint_writer *c, const char *name, const weights_tensor *tensors,
                               uint32_t count, const char *const *metadata, uint32_t metadata_count,
                               mzt_error *error);
 

@@ -120,7 +120,7 @@ mzt_status train_step_begin(train_step *s, train_task *task, mzt_error *error) {
 /* A list of tensors whose data are blocks of its own. */
 typedef struct tensor_blocks {
     const base_host *host;
-    safetensors_tensor *list;
+    weights_tensor *list;
     uint32_t count;
 } tensor_blocks;
 
@@ -140,11 +140,11 @@ static void blocks_free(tensor_blocks *b) {
 
 /* Reads bytes of a buffer into a new tensor at the list's end. */
 static mzt_status blocks_read(tensor_blocks *b, program *from, uint32_t buffer, uint64_t offset,
-                              const safetensors_tensor *form, mzt_error *error) {
-    const uint64_t bytes = form->count * safetensors_dtype_size(form->dtype);
+                              const weights_tensor *form, mzt_error *error) {
+    const uint64_t bytes = form->count * weights_dtype_size(form->dtype);
     uint8_t *data = host_realloc(b->host, NULL, (size_t)bytes, 1);
     if (!data) return error_memory(error, form->name, bytes);
-    safetensors_tensor *t = &b->list[b->count++];
+    weights_tensor *t = &b->list[b->count++];
     *t = *form;
     t->data = data;
     return program_read(from, buffer, offset, data, bytes, error);
@@ -155,10 +155,8 @@ static mzt_status read_piece(const train_step *s, const plan_piece *piece, tenso
                              mzt_error *error) {
     const plan *p = s->network.plan;
     char average[300];
-    safetensors_tensor form = {.name = plan_string(p, piece->name),
-                               .file = "checkpoint",
-                               .dtype = SAFETENSORS_F32,
-                               .rank = piece->rank};
+    weights_tensor form = {
+        .name = plan_string(p, piece->name), .file = "checkpoint", .dtype = WEIGHTS_F32, .rank = piece->rank};
     snprintf(average, sizeof average, "average.%s", plan_string(p, p->buffers[piece->buffer].name));
     const uint32_t buffer = plan_find_buffer(p, average);
     if (buffer == PLAN_NONE)
@@ -168,9 +166,9 @@ static mzt_status read_piece(const train_step *s, const plan_piece *piece, tenso
         form.shape[i] = piece->shape[i];
     TRY(blocks_read(b, s->network.program, buffer, piece->element * sizeof(float), &form, error));
     if (piece->packing != PLAN_PACK_CONV_OHWI) return MZT_OK;
-    safetensors_tensor *t = &b->list[b->count - 1];
+    weights_tensor *t = &b->list[b->count - 1];
     const uint64_t bytes = form.count * sizeof(float);
-    safetensors_tensor packed = *t; /* [O][KH][KW][I] */
+    weights_tensor packed = *t; /* [O][KH][KW][I] */
     packed.shape[1] = form.shape[2];
     packed.shape[2] = form.shape[3];
     packed.shape[3] = form.shape[1];
@@ -206,8 +204,8 @@ static mzt_status save_state(train_step *s, train_task *task, checkpoint_writer 
     for (uint32_t i = 0; status >= 0 && i < p->buffer_count; i++) {
         const plan_buffer *buffer = &p->buffers[i];
         if (buffer->role != PLAN_ROLE_STATE) continue;
-        safetensors_tensor form = {.name = plan_string(p, buffer->name), .file = "checkpoint", .rank = 1};
-        form.dtype = safetensors_dtype_of((dtype)buffer->dtype);
+        weights_tensor form = {.name = plan_string(p, buffer->name), .file = "checkpoint", .rank = 1};
+        form.dtype = weights_dtype_of((dtype)buffer->dtype);
         form.count = form.shape[0] = buffer->bytes / dtype_size((dtype)buffer->dtype);
         status = blocks_read(&b, s->network.program, i, 0, &form, error);
     }
@@ -237,9 +235,9 @@ mzt_status train_step_load(train_step *s, const safetensors_file *state, mzt_err
         const plan_buffer *buffer = &p->buffers[i];
         if (buffer->role != PLAN_ROLE_STATE) continue;
         const char *name = plan_string(p, buffer->name);
-        const safetensors_tensor *t = safetensors_find(state, name);
+        const weights_tensor *t = safetensors_find(state, name);
         const uint64_t count = buffer->bytes / dtype_size((dtype)buffer->dtype);
-        if (!t || t->count != count || t->dtype != safetensors_dtype_of((dtype)buffer->dtype))
+        if (!t || t->count != count || t->dtype != weights_dtype_of((dtype)buffer->dtype))
             return error_set(error, MZT_ERROR_FORMAT,
                              "%s: state \"%.200s\": expected %llu values of %s, found %llu; was the "
                              "configuration changed?",

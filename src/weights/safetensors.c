@@ -15,8 +15,8 @@ typedef struct text_pair {
 struct safetensors_file {
     const base_host *host;
     char *name;
-    file_mapping mapping;        /* empty over memory */
-    safetensors_tensor *tensors; /* sorted by name */
+    file_mapping mapping;    /* empty over memory */
+    weights_tensor *tensors; /* sorted by name */
     text_pair *metadata;
     char *strings; /* one pool for all names and metadata */
     uint32_t count, metadata_count;
@@ -107,12 +107,12 @@ static const char *keep(char **pool, const char *text) {
     return copy;
 }
 
-static mzt_status read_dtype(json_value entry, safetensors_dtype *type, mzt_error *error) {
+static mzt_status read_dtype(json_value entry, weights_dtype *type, mzt_error *error) {
     const char *name;
     TRY(as_format(json_require_string(entry, "dtype", &name, error), error));
-    for (int i = 0; i < SAFETENSORS_DTYPE_COUNT; i++) {
-        if (strcmp(name, safetensors_dtype_name((safetensors_dtype)i)) != 0) continue;
-        *type = (safetensors_dtype)i;
+    for (int i = 0; i < WEIGHTS_BLOCKS; i++) {
+        if (strcmp(name, weights_dtype_name((weights_dtype)i)) != 0) continue;
+        *type = (weights_dtype)i;
         return MZT_OK;
     }
     char shown[64];
@@ -122,14 +122,14 @@ static mzt_status read_dtype(json_value entry, safetensors_dtype *type, mzt_erro
 
 /* Shape and element count. The check treats 0 as 1, so that it does not depend on the order of the
  * dimensions. */
-static mzt_status read_shape(json_value entry, safetensors_tensor *tensor, mzt_error *error) {
-    int64_t dimensions[SAFETENSORS_RANK_LIMIT];
+static mzt_status read_shape(json_value entry, weights_tensor *tensor, mzt_error *error) {
+    int64_t dimensions[WEIGHTS_RANK_LIMIT];
     json_value array;
     TRY(as_format(json_require_array(entry, "shape", &array, error), error));
-    TRY(as_format(json_get_ints(entry, "shape", 0, JSON_INT_LIMIT, dimensions, SAFETENSORS_RANK_LIMIT,
+    TRY(as_format(json_get_ints(entry, "shape", 0, JSON_INT_LIMIT, dimensions, WEIGHTS_RANK_LIMIT,
                                 &tensor->rank, error),
                   error));
-    uint64_t bytes = safetensors_dtype_size(tensor->dtype);
+    uint64_t bytes = weights_dtype_size(tensor->dtype);
     bool empty = false;
     for (uint32_t i = 0; i < tensor->rank; i++) {
         tensor->shape[i] = (uint64_t)dimensions[i];
@@ -137,14 +137,14 @@ static mzt_status read_shape(json_value entry, safetensors_tensor *tensor, mzt_e
         if (!size_mul(bytes, dimensions[i] ? tensor->shape[i] : 1, &bytes) || bytes > (uint64_t)INT64_MAX) {
             char text[120];
             return json_error(array, error, MZT_ERROR_FORMAT, "shape %s is too large",
-                              safetensors_shape_text(text, sizeof text, tensor->shape, i + 1));
+                              weights_shape_text(text, sizeof text, tensor->shape, i + 1));
         }
     }
-    tensor->count = empty ? 0 : bytes / safetensors_dtype_size(tensor->dtype);
+    tensor->count = empty ? 0 : bytes / weights_dtype_size(tensor->dtype);
     return MZT_OK;
 }
 
-static mzt_status read_entry(json_value entry, const layout *parts, safetensors_tensor *tensor,
+static mzt_status read_entry(json_value entry, const layout *parts, weights_tensor *tensor,
                              mzt_error *error) {
     int64_t offsets[2];
     uint32_t count;
@@ -165,12 +165,12 @@ static mzt_status read_entry(json_value entry, const layout *parts, safetensors_
         return json_error(pair, error, MZT_ERROR_FORMAT,
                           "ends at %llu, but the file holds %llu bytes of data (truncated?)",
                           (unsigned long long)end, (unsigned long long)parts->data_size);
-    uint64_t bytes = tensor->count * safetensors_dtype_size(tensor->dtype);
+    uint64_t bytes = tensor->count * weights_dtype_size(tensor->dtype);
     if (end - begin != bytes) {
         char text[120];
         return json_error(entry, error, MZT_ERROR_FORMAT, "expected %llu bytes for %s %s, found %llu",
-                          (unsigned long long)bytes, safetensors_dtype_name(tensor->dtype),
-                          safetensors_shape_text(text, sizeof text, tensor->shape, tensor->rank),
+                          (unsigned long long)bytes, weights_dtype_name(tensor->dtype),
+                          weights_shape_text(text, sizeof text, tensor->shape, tensor->rank),
                           (unsigned long long)(end - begin));
     }
     tensor->data = parts->data + begin;
@@ -181,20 +181,20 @@ static mzt_status read_entry(json_value entry, const layout *parts, safetensors_
  */
 
 static int compare_names(const void *a, const void *b) {
-    const safetensors_tensor *x = a, *y = b;
+    const weights_tensor *x = a, *y = b;
     return strcmp(x->name, y->name);
 }
 
 /* By place in the file; the empty ones at a place come first. */
 static int compare_places(const void *a, const void *b) {
-    const safetensors_tensor *const *x = a, *const *y = b;
+    const weights_tensor *const *x = a, *const *y = b;
     if ((*x)->data != (*y)->data) return (*x)->data < (*y)->data ? -1 : 1;
     return ((*x)->count > 0) - ((*y)->count > 0);
 }
 
 /* The tensors must cover the data exactly: no byte twice, none left over where something else could hide. */
 static mzt_status check_cover(const safetensors_file *file, const layout *parts, mzt_error *error) {
-    const safetensors_tensor **order = host_calloc(file->host, file->count, sizeof *order);
+    const weights_tensor **order = host_calloc(file->host, file->count, sizeof *order);
     if (!order) return error_memory(error, file->name, (uint64_t)file->count * sizeof *order);
     for (uint32_t i = 0; i < file->count; i++)
         order[i] = &file->tensors[i];
@@ -212,7 +212,7 @@ static mzt_status check_cover(const safetensors_file *file, const layout *parts,
             status =
                 error_set(error, MZT_ERROR_FORMAT, "%s: %llu bytes before tensor \"%s\" belong to no tensor",
                           file->name, (unsigned long long)(begin - end), name);
-        end = begin + order[i]->count * safetensors_dtype_size(order[i]->dtype);
+        end = begin + order[i]->count * weights_dtype_size(order[i]->dtype);
     }
     host_free(file->host, order);
     if (status == MZT_OK && end != parts->data_size)
@@ -240,7 +240,7 @@ static mzt_status fill(safetensors_file *file, json_value root, const layout *pa
             }
             continue;
         }
-        safetensors_tensor *tensor = &file->tensors[file->count++];
+        weights_tensor *tensor = &file->tensors[file->count++];
         tensor->name = keep(&pool, json_key(v));
         tensor->file = file->name;
         TRY(read_entry(v, parts, tensor, error));
@@ -324,12 +324,12 @@ uint32_t safetensors_count(const safetensors_file *file) {
     return file->count;
 }
 
-const safetensors_tensor *safetensors_at(const safetensors_file *file, uint32_t index) {
+const weights_tensor *safetensors_at(const safetensors_file *file, uint32_t index) {
     return &file->tensors[index];
 }
 
-const safetensors_tensor *safetensors_find(const safetensors_file *file, const char *name) {
-    safetensors_tensor wanted = {.name = name};
+const weights_tensor *safetensors_find(const safetensors_file *file, const char *name) {
+    weights_tensor wanted = {.name = name};
     return bsearch(&wanted, file->tensors, file->count, sizeof *file->tensors, compare_names);
 }
 

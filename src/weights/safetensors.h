@@ -8,45 +8,9 @@
 #ifndef WEIGHTS_SAFETENSORS_H
 #define WEIGHTS_SAFETENSORS_H
 
-#include "base/dtype.h"
-#include "base/host.h"
+#include "weights/tensor.h"
 
 #define SAFETENSORS_HEADER_LIMIT 100000000u /* bytes of JSON, the format's own limit */
-#define SAFETENSORS_RANK_LIMIT   8
-
-typedef enum safetensors_dtype {
-    SAFETENSORS_F64,
-    SAFETENSORS_F32,
-    SAFETENSORS_F16,
-    SAFETENSORS_BF16,
-    SAFETENSORS_F8_E4M3, /* no infinities, largest 448 */
-    SAFETENSORS_F8_E5M2, /* the upper byte of a half */
-    SAFETENSORS_I64,
-    SAFETENSORS_I32,
-    SAFETENSORS_I16,
-    SAFETENSORS_I8,
-    SAFETENSORS_U64,
-    SAFETENSORS_U32,
-    SAFETENSORS_U16,
-    SAFETENSORS_U8,
-    SAFETENSORS_BOOL, /* one byte, 0 or not */
-    SAFETENSORS_DTYPE_COUNT
-} safetensors_dtype;
-
-size_t safetensors_dtype_size(safetensors_dtype type); /* bytes of one element */
-const char *safetensors_dtype_name(safetensors_dtype type);
-safetensors_dtype safetensors_dtype_of(dtype type); /* the file type that stores an engine type */
-
-/* One tensor. The file owns name, file and data; `data` need not be aligned: read it with
- * safetensors_convert. A caller may also fill one in for an array of its own. */
-typedef struct safetensors_tensor {
-    const char *name, *file; /* `file` is for messages */
-    safetensors_dtype dtype;
-    uint32_t rank; /* 0 for a scalar */
-    uint64_t shape[SAFETENSORS_RANK_LIMIT];
-    uint64_t count; /* elements: the product of the shape */
-    const uint8_t *data;
-} safetensors_tensor;
 
 typedef struct safetensors_file safetensors_file;
 
@@ -62,26 +26,15 @@ void safetensors_close(safetensors_file *file); /* NULL is accepted */
 
 const char *safetensors_name(const safetensors_file *file);
 uint32_t safetensors_count(const safetensors_file *file);
-const safetensors_tensor *safetensors_at(const safetensors_file *file,
-                                         uint32_t index); /* in order of names (strcmp) */
-const safetensors_tensor *safetensors_find(const safetensors_file *file,
-                                           const char *name); /* NULL when absent */
+const weights_tensor *safetensors_at(const safetensors_file *file,
+                                     uint32_t index); /* in order of names (strcmp) */
+const weights_tensor *safetensors_find(const safetensors_file *file, const char *name); /* NULL when absent */
 
 /* A string of the header's __metadata__; NULL when absent. Entries are in file order. */
 const char *safetensors_metadata(const safetensors_file *file, const char *key);
 uint32_t safetensors_metadata_count(const safetensors_file *file);
 void safetensors_metadata_at(const safetensors_file *file, uint32_t index, const char **key,
                              const char **value);
-
-/* Elements [first, first + count) of a tensor, converted into `out`, an aligned array of `to`. Anything
- * numeric goes to the floating types (rounded to nearest; too large for f16 gives infinity). To U32 only
- * integers in 0..2^32-1 go: UNSUPPORTED for a floating tensor, INVALID naming the element out of range,
- * INVALID for a range beyond the tensor. */
-mzt_status safetensors_convert(const safetensors_tensor *tensor, uint64_t first, uint64_t count, dtype to,
-                               void *out, mzt_error *error);
-
-/* "[320,4,3,3]", for messages; cut when it does not fit. Returns buffer. */
-const char *safetensors_shape_text(char *buffer, size_t size, const uint64_t *shape, uint32_t rank);
 
 /* ------------------------------------------------------------------------------------------------ writing --
  */
@@ -96,9 +49,9 @@ mzt_status safetensors_writer_open(const base_host *host, const char *path, safe
 /* `key` and `value` are UTF-8 and copied. */
 mzt_status safetensors_writer_metadata(safetensors_writer *writer, const char *key, const char *value,
                                        mzt_error *error);
-/* `name` is UTF-8 and copied. INVALID for a bad name, rank or size; a name declared twice is found by the
- * first write. */
-mzt_status safetensors_writer_declare(safetensors_writer *writer, const char *name, safetensors_dtype type,
+/* `name` is UTF-8 and copied. INVALID for a bad name, rank, size, or a block type; a name declared
+ * twice is found by the first write. */
+mzt_status safetensors_writer_declare(safetensors_writer *writer, const char *name, weights_dtype type,
                                       const uint64_t *shape, uint32_t rank, mzt_error *error);
 /* INVALID when more bytes come than were declared. */
 mzt_status safetensors_writer_write(safetensors_writer *writer, const void *data, uint64_t size,
@@ -108,7 +61,7 @@ mzt_status safetensors_writer_finish(safetensors_writer *writer, mzt_error *erro
 void safetensors_writer_abandon(safetensors_writer *writer); /* leaves no file; NULL is accepted */
 
 /* All of the above for tensors at hand; `metadata` holds `metadata_count` pairs of key and value. */
-mzt_status safetensors_save(const base_host *host, const char *path, const safetensors_tensor *tensors,
+mzt_status safetensors_save(const base_host *host, const char *path, const weights_tensor *tensors,
                             uint32_t count, const char *const *metadata, uint32_t metadata_count,
                             mzt_error *error);
 

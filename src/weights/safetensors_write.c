@@ -8,9 +8,9 @@
 
 typedef struct entry {
     char *name;
-    safetensors_dtype type;
+    weights_dtype type;
     uint32_t rank;
-    uint64_t shape[SAFETENSORS_RANK_LIMIT];
+    uint64_t shape[WEIGHTS_RANK_LIMIT];
     uint64_t begin, end; /* bytes from the start of the data */
 } entry;
 
@@ -71,7 +71,7 @@ mzt_status safetensors_writer_metadata(safetensors_writer *writer, const char *k
     return status;
 }
 
-mzt_status safetensors_writer_declare(safetensors_writer *writer, const char *name, safetensors_dtype type,
+mzt_status safetensors_writer_declare(safetensors_writer *writer, const char *name, weights_dtype type,
                                       const uint64_t *shape, uint32_t rank, mzt_error *error) {
     char shown[100];
     error_text(shown, sizeof shown, name);
@@ -81,11 +81,14 @@ mzt_status safetensors_writer_declare(safetensors_writer *writer, const char *na
     if (!json_is_utf8(name) || strcmp(name, "__metadata__") == 0)
         return error_set(error, MZT_ERROR_INVALID, "%s: \"%s\" cannot be a tensor's name", writer->path,
                          shown);
-    if (rank > SAFETENSORS_RANK_LIMIT)
+    if (rank > WEIGHTS_RANK_LIMIT)
         return error_set(error, MZT_ERROR_INVALID, "%s: tensor \"%s\" of rank %lu, more than the limit of %d",
-                         writer->path, shown, (unsigned long)rank, SAFETENSORS_RANK_LIMIT);
+                         writer->path, shown, (unsigned long)rank, WEIGHTS_RANK_LIMIT);
+    if (type >= WEIGHTS_BLOCKS)
+        return error_set(error, MZT_ERROR_INVALID, "%s: tensor \"%s\": safetensors files hold no %s",
+                         writer->path, shown, weights_dtype_name(type));
     entry next = {.type = type, .rank = rank, .begin = writer->declared};
-    uint64_t bytes = safetensors_dtype_size(type);
+    uint64_t bytes = weights_dtype_size(type);
     bool fits = true;
     for (uint32_t i = 0; i < rank; i++) {
         next.shape[i] = shape[i];
@@ -137,7 +140,7 @@ static mzt_status header_text(const safetensors_writer *writer, char **text, siz
     for (uint32_t i = 0; i < writer->count; i++) {
         const entry *e = &writer->entries[i];
         json_write_object(&json, e->name);
-        json_write_string(&json, "dtype", safetensors_dtype_name(e->type));
+        json_write_string(&json, "dtype", weights_dtype_name(e->type));
         json_write_array(&json, "shape");
         for (uint32_t k = 0; k < e->rank; k++)
             json_write_uint(&json, NULL, e->shape[k]);
@@ -221,7 +224,7 @@ void safetensors_writer_abandon(safetensors_writer *writer) {
     host_free(host, writer);
 }
 
-mzt_status safetensors_save(const base_host *host, const char *path, const safetensors_tensor *tensors,
+mzt_status safetensors_save(const base_host *host, const char *path, const weights_tensor *tensors,
                             uint32_t count, const char *const *metadata, uint32_t metadata_count,
                             mzt_error *error) {
     safetensors_writer *writer;
@@ -234,7 +237,7 @@ mzt_status safetensors_save(const base_host *host, const char *path, const safet
                                             tensors[i].rank, error);
     for (uint32_t i = 0; i < count && status == MZT_OK; i++)
         status = safetensors_writer_write(writer, tensors[i].data,
-                                          tensors[i].count * safetensors_dtype_size(tensors[i].dtype), error);
+                                          tensors[i].count * weights_dtype_size(tensors[i].dtype), error);
     if (status < 0) {
         safetensors_writer_abandon(writer);
         return status;

@@ -12,8 +12,9 @@
 struct weights_set {
     const base_host *host;
     char *name;
-    safetensors_file **files;
-    const safetensors_tensor **index; /* sorted by name */
+    weights_source source;        /* zero over safetensors files */
+    safetensors_file **files;     /* of which there may be none */
+    const weights_tensor **index; /* sorted by name */
     uint32_t file_count, count;
 };
 
@@ -35,6 +36,7 @@ void weights_close(weights_set *set) {
     const base_host *host = set->host;
     for (uint32_t i = 0; i < set->file_count; i++)
         safetensors_close(set->files[i]);
+    if (set->source.close) set->source.close(set->source.user);
     host_free(host, set->files);
     host_free(host, set->index);
     host_free(host, set->name);
@@ -76,6 +78,83 @@ mzt_status weights_open_memory(const base_host *host, const char *name, const vo
     return open_single(host, name, NULL, data, size, set, error);
 }
 
+/* ------------------------------------------------------------------------------------------------ sources --
+ */
+
+static int compare_tensors(const void *a, const void *b) {
+    const weights_tensor *const *x = a, *const *y = b;
+    return strcmp((*x)->name, (*y)->name);
+}
+
+static mzt_status sort_index(weights_set *set, mzt_error *error) {
+    qsort(set->index, set->count, sizeof *set->index, compare_tensors);
+    char name[100];
+    for (uint32_t i = 1; i < set->count; i++)
+        if (strcmp(set->index[i - 1]->name, set->index[i]->name) == 0)
+            return error_set(error, MZT_ERROR_FORMAT, "%s: tensor \"%s\" comes twice", set->name,
+                             error_text(name, sizeof name, set->index[i]->name));
+    return MZT_OK;
+}
+
+mzt_status weights_create(const base_host *host, const char *name, const weights_source *source,
+                          weights_set **out, mzt_error *error) {
+    weights_set *set;
+    mzt_status status = create_set(host, name, 0, &set, error);
+    if (!set) {
+        *out = NULL;
+        if (source->close) source->close(source->user);
+        return status;
+    }
+    set->source = *source;
+    if (status == MZT_OK) {
+        set->index = host_calloc(host, source->count, sizeof *set->index);
+        if (!set->index) status = error_memory(error, name, source->count * sizeof *set->index);
+    }
+    for (uint32_t i = 0; i < source->count && status == MZT_OK; i++)
+        set->index[set->count++] = &source->tensors[i];
+    if (status == MZT_OK) status = sort_index(set, error);
+    return deliver(set, status, out);
+}
+
+/* The records of an overlaid set, and the set that they come from. */
+typedef struct overlaid {
+    const base_host *host;
+    const weights_set *below;
+    weights_tensor *tensors;
+} overlaid;
+
+static const char *overlaid_metadata(const void *user, const char *key) {
+    const overlaid *o = user;
+    return weights_metadata(o->below, key);
+}
+
+static void overlaid_close(void *user) {
+    overlaid *o = user;
+    host_free(o->host, o->tensors);
+    host_free(o->host, o);
+}
+
+mzt_status weights_overlaid(const base_host *host, const weights_set *below,
+                            const weights_overlay *(*choose)(void *user, const weights_tensor *tensor),
+                            void *user, weights_set **set, mzt_error *error) {
+    *set = NULL;
+    overlaid *o = host_calloc(host, 1, sizeof *o);
+    weights_tensor *tensors = host_calloc(host, below->count, sizeof *tensors);
+    if (!o || !tensors) {
+        host_free(host, o);
+        host_free(host, tensors);
+        return error_memory(error, below->name, below->count * sizeof *tensors);
+    }
+    for (uint32_t i = 0; i < below->count; i++) {
+        tensors[i] = *below->index[i];
+        const weights_overlay *overlay = choose(user, &tensors[i]);
+        if (overlay) tensors[i].overlay = overlay;
+    }
+    *o = (overlaid){host, below, tensors};
+    const weights_source source = {tensors, below->count, overlaid_metadata, overlaid_close, o};
+    return weights_create(host, below->name, &source, set, error);
+}
+
 /* ------------------------------------------------------------------------------------------------ shards --
  */
 
@@ -89,11 +168,6 @@ static int compare_shards(const void *a, const void *b) {
     const map_line *x = a, *y = b;
     int order = strcmp(x->shard, y->shard);
     return order ? order : strcmp(x->tensor, y->tensor);
-}
-
-static int compare_tensors(const void *a, const void *b) {
-    const safetensors_tensor *const *x = a, *const *y = b;
-    return strcmp((*x)->name, (*y)->name);
 }
 
 /* A shard lies beside its index: no folders, no hidden files, no way out. */
@@ -146,7 +220,7 @@ static mzt_status resolve(weights_set *set, const char *folder, const map_line *
     for (uint32_t i = 0; i < count; i++) {
         if (i == 0 || strcmp(lines[i - 1].shard, lines[i].shard) != 0)
             TRY(open_shard(set, folder, lines[i].shard, error));
-        const safetensors_tensor *tensor = safetensors_find(set->files[set->file_count - 1], lines[i].tensor);
+        const weights_tensor *tensor = safetensors_find(set->files[set->file_count - 1], lines[i].tensor);
         char shown[100];
         if (!tensor)
             return json_error(lines[i].value, error, MZT_ERROR_FORMAT, "the tensor is not in \"%s\"",
@@ -268,38 +342,42 @@ const char *weights_name(const weights_set *set) {
     return set->name;
 }
 
+const char *weights_metadata(const weights_set *set, const char *key) {
+    if (set->source.metadata) return set->source.metadata(set->source.user, key);
+    return set->file_count == 1 ? safetensors_metadata(set->files[0], key) : NULL;
+}
+
 uint32_t weights_count(const weights_set *set) {
     return set->count;
 }
 
-const safetensors_tensor *weights_at(const weights_set *set, uint32_t index) {
+const weights_tensor *weights_at(const weights_set *set, uint32_t index) {
     return set->index[index];
 }
 
-const safetensors_tensor *weights_find(const weights_set *set, const char *name) {
-    safetensors_tensor wanted = {.name = name};
-    const safetensors_tensor *key = &wanted;
-    const safetensors_tensor **found =
-        bsearch(&key, set->index, set->count, sizeof *set->index, compare_tensors);
+const weights_tensor *weights_find(const weights_set *set, const char *name) {
+    weights_tensor wanted = {.name = name};
+    const weights_tensor *key = &wanted;
+    const weights_tensor **found = bsearch(&key, set->index, set->count, sizeof *set->index, compare_tensors);
     return found ? *found : NULL;
 }
 
 mzt_status weights_require(const weights_set *set, const char *name, const uint64_t *shape, uint32_t rank,
-                           const safetensors_tensor **out, mzt_error *error) {
-    const safetensors_tensor *tensor = weights_find(set, name);
+                           const weights_tensor **out, mzt_error *error) {
+    const weights_tensor *tensor = weights_find(set, name);
     char shown[100], wanted[120], found[120];
     if (!tensor)
         return error_set(error, MZT_ERROR_NOT_FOUND, "%s: tensor \"%s\" %s is missing", set->name,
                          error_text(shown, sizeof shown, name),
-                         safetensors_shape_text(wanted, sizeof wanted, shape, rank));
+                         weights_shape_text(wanted, sizeof wanted, shape, rank));
     bool same = tensor->rank == rank;
     for (uint32_t i = 0; i < rank && same; i++)
         same = tensor->shape[i] == shape[i];
     if (!same)
         return error_set(error, MZT_ERROR_FORMAT, "%s: tensor \"%s\": expected shape %s, found %s",
                          tensor->file, error_text(shown, sizeof shown, name),
-                         safetensors_shape_text(wanted, sizeof wanted, shape, rank),
-                         safetensors_shape_text(found, sizeof found, tensor->shape, tensor->rank));
+                         weights_shape_text(wanted, sizeof wanted, shape, rank),
+                         weights_shape_text(found, sizeof found, tensor->shape, tensor->rank));
     *out = tensor;
     return MZT_OK;
 }

@@ -1,5 +1,10 @@
-/* The weights of one network: one safetensors file, or the several files of a sharded checkpoint, seen as one
- * set of tensors; and packing a tensor into the element type and layout the engine wants.
+/* The weights of one network under the engine's names, which are diffusers', whatever they lie in: one
+ * safetensors file, the several files of a sharded checkpoint, a GGUF file, or a view that renames, cuts and
+ * turns the tensors of another set (a checkpoint in the original layout). Everything above sees only the set;
+ * and packing a tensor into the element type and layout the engine wants.
+ *
+ * To add a kind of file: read it into weights_tensor records, hand them to weights_create, and call that from
+ * weights_open where the file's first bytes tell. To change tensors while they are read: weights_overlaid.
  *
  * Ownership: the set owns its files; tensors point into them and live until weights_close.
  * Thread-safety: an open set is immutable; different tensors may be packed on different threads. */
@@ -22,16 +27,41 @@ mzt_status weights_open_memory(const base_host *host, const char *name, const vo
 
 void weights_close(weights_set *set); /* NULL is accepted */
 
+/* What a set is made of. `tensors`, in any order, and all that they point to live until `close`. */
+typedef struct weights_source {
+    const weights_tensor *tensors;
+    uint32_t count;
+    /* A value of the file's own description, such as safetensors' "modelspec.architecture" or GGUF's
+     * "general.architecture"; NULL when absent. `metadata` may be NULL. */
+    const char *(*metadata)(const void *user, const char *key);
+    void (*close)(void *user); /* NULL: nothing to release */
+    void *user;
+} weights_source;
+
+/* A set of these tensors; `name` is for messages. Takes the source over: it is closed with the set, and at
+ * once on failure. FORMAT for a name that comes twice, OUT_OF_MEMORY. */
+mzt_status weights_create(const base_host *host, const char *name, const weights_source *source,
+                          weights_set **set, mzt_error *error);
+
+/* The same tensors with an overlay on each for which `choose` gives one (NULL: it stays as it is; a tensor
+ * that has one already must stay). `below` is borrowed and must outlive the new set, as must the overlays. */
+mzt_status weights_overlaid(const base_host *host, const weights_set *below,
+                            const weights_overlay *(*choose)(void *user, const weights_tensor *tensor),
+                            void *user, weights_set **set, mzt_error *error);
+
 /* What messages call the set: the path of the file or of the index. */
 const char *weights_name(const weights_set *set);
 uint32_t weights_count(const weights_set *set);
-const safetensors_tensor *weights_at(const weights_set *set, uint32_t index); /* in order of names (strcmp) */
-const safetensors_tensor *weights_find(const weights_set *set, const char *name); /* NULL when absent */
+const weights_tensor *weights_at(const weights_set *set, uint32_t index);     /* in order of names (strcmp) */
+const weights_tensor *weights_find(const weights_set *set, const char *name); /* NULL when absent */
+
+/* See weights_source; NULL for sharded checkpoints. */
+const char *weights_metadata(const weights_set *set, const char *key);
 
 /* The tensor `name`, which must have this shape. NOT_FOUND, or FORMAT naming the shape expected and the one
  * found. */
 mzt_status weights_require(const weights_set *set, const char *name, const uint64_t *shape, uint32_t rank,
-                           const safetensors_tensor **tensor, mzt_error *error);
+                           const weights_tensor **tensor, mzt_error *error);
 
 typedef enum weights_layout {
     WEIGHTS_PLAIN,        /* row-major as it stands */
@@ -41,8 +71,8 @@ typedef enum weights_layout {
 
 /* Converts a whole tensor into `out`, an aligned array of `bytes` = tensor->count * dtype_size(to). Needs no
  * temporary memory beyond a few kilobytes of stack. INVALID when `bytes` is not that or the layout needs rank
- * 4; else as safetensors_convert. */
-mzt_status weights_pack(const safetensors_tensor *tensor, weights_layout layout, dtype to, void *out,
+ * 4; else as weights_convert. */
+mzt_status weights_pack(const weights_tensor *tensor, weights_layout layout, dtype to, void *out,
                         uint64_t bytes, mzt_error *error);
 
 /* weights_require, then weights_pack. `shape` is the checkpoint's. */

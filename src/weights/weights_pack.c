@@ -6,7 +6,7 @@
 /* Within each of `outer` blocks, the source [rows,columns] becomes [columns,rows]. OIHW to OHWI is this with
  * rows = I and columns = KH*KW; the way back has them exchanged. The source is read in order, a few kilobytes
  * at a time. */
-static mzt_status pack_transposed(const safetensors_tensor *tensor, uint64_t rows, uint64_t columns, dtype to,
+static mzt_status pack_transposed(const weights_tensor *tensor, uint64_t rows, uint64_t columns, dtype to,
                                   void *out, mzt_error *error) {
     enum { PIECE = 2048 };
     union {
@@ -17,7 +17,7 @@ static mzt_status pack_transposed(const safetensors_tensor *tensor, uint64_t row
     uint64_t row = 0, column = 0, block = 0; /* where the next element goes; block in elements */
     for (uint64_t first = 0; first < tensor->count;) {
         uint64_t count = tensor->count - first < PIECE ? tensor->count - first : PIECE;
-        TRY(safetensors_convert(tensor, first, count, to, &piece, error));
+        TRY(weights_convert(tensor, first, count, to, &piece, error));
         for (uint64_t i = 0; i < count; i++) {
             uint8_t *place = (uint8_t *)out + (block + column * rows + row) * size;
             if (size == 2)
@@ -35,21 +35,21 @@ static mzt_status pack_transposed(const safetensors_tensor *tensor, uint64_t row
     return MZT_OK;
 }
 
-mzt_status weights_pack(const safetensors_tensor *tensor, weights_layout layout, dtype to, void *out,
+mzt_status weights_pack(const weights_tensor *tensor, weights_layout layout, dtype to, void *out,
                         uint64_t bytes, mzt_error *error) {
     char name[100], shape[120];
     uint64_t needed;
     if (!size_mul(tensor->count, dtype_size(to), &needed) || needed != bytes)
         return error_set(error, MZT_ERROR_INVALID, "%s: tensor \"%s\" %s as %s does not fill %llu bytes",
                          tensor->file, error_text(name, sizeof name, tensor->name),
-                         safetensors_shape_text(shape, sizeof shape, tensor->shape, tensor->rank),
-                         dtype_name(to), (unsigned long long)bytes);
-    if (layout == WEIGHTS_PLAIN) return safetensors_convert(tensor, 0, tensor->count, to, out, error);
+                         weights_shape_text(shape, sizeof shape, tensor->shape, tensor->rank), dtype_name(to),
+                         (unsigned long long)bytes);
+    if (layout == WEIGHTS_PLAIN) return weights_convert(tensor, 0, tensor->count, to, out, error);
     if (tensor->rank != 4)
         return error_set(error, MZT_ERROR_INVALID,
                          "%s: tensor \"%s\": expected rank 4 for a convolution, found shape %s", tensor->file,
                          error_text(name, sizeof name, tensor->name),
-                         safetensors_shape_text(shape, sizeof shape, tensor->shape, tensor->rank));
+                         weights_shape_text(shape, sizeof shape, tensor->shape, tensor->rank));
     const uint64_t *s = tensor->shape;
     if (layout == WEIGHTS_OIHW_TO_OHWI) return pack_transposed(tensor, s[1], s[2] * s[3], to, out, error);
     return pack_transposed(tensor, s[1] * s[2], s[3], to, out, error);
@@ -57,7 +57,7 @@ mzt_status weights_pack(const safetensors_tensor *tensor, weights_layout layout,
 
 mzt_status weights_load(const weights_set *set, const char *name, const uint64_t *shape, uint32_t rank,
                         weights_layout layout, dtype to, void *out, uint64_t bytes, mzt_error *error) {
-    const safetensors_tensor *tensor;
+    const weights_tensor *tensor;
     TRY(weights_require(set, name, shape, rank, &tensor, error));
     return weights_pack(tensor, layout, to, out, bytes, error);
 }

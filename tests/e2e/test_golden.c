@@ -29,16 +29,16 @@ static void must(mzt_status status, const mzt_error *error) {
 }
 
 /* The tensor's values as stored. Free with free(). */
-static float *values(const safetensors_tensor *t) {
+static float *values(const weights_tensor *t) {
     mzt_error error;
     float *out = malloc(t->count * sizeof *out);
     assert_non_null(out);
-    must(safetensors_convert(t, 0, t->count, DTYPE_F32, out, &error), &error);
+    must(weights_convert(t, 0, t->count, DTYPE_F32, out, &error), &error);
     return out;
 }
 
-static void compare(const char *device, const char *name, const safetensors_tensor *got,
-                    const safetensors_tensor *expected) {
+static void compare(const char *device, const char *name, const weights_tensor *got,
+                    const weights_tensor *expected) {
     assert_int_equal(got->rank, expected->rank);
     for (uint32_t i = 0; i < got->rank; i++)
         assert_int_equal(got->shape[i], expected->shape[i]);
@@ -69,7 +69,7 @@ static void check(const model *m, executor *e, const char *name, const char *com
     must(weights_open(&host, result, &got, &error), &error);
     assert_int_equal(weights_count(got), outputs);
     for (uint32_t i = 0; i < outputs; i++) {
-        const safetensors_tensor *t = weights_at(got, i), *other = weights_find(expected, t->name);
+        const weights_tensor *t = weights_at(got, i), *other = weights_find(expected, t->name);
         if (!other) fail_msg("%s: no tensor %s", reference, t->name);
         compare(e->limits.spec, name, t, other);
     }

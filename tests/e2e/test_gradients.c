@@ -44,7 +44,7 @@ static weights_set *open_reference(char *input, size_t size) {
     snprintf(path, sizeof path, "%s/reference.safetensors", folder);
     must(weights_open(&host, path, &inputs, &error), &error);
     uint32_t count = weights_count(inputs), more = weights_count(training);
-    safetensors_tensor *all = calloc(count + more, sizeof *all);
+    weights_tensor *all = calloc(count + more, sizeof *all);
     assert_non_null(all);
     for (uint32_t i = 0; i < count; i++)
         all[i] = *weights_at(inputs, i);
@@ -57,11 +57,11 @@ static weights_set *open_reference(char *input, size_t size) {
     return training;
 }
 
-static float *values(const safetensors_tensor *t) {
+static float *values(const weights_tensor *t) {
     mzt_error error;
     float *out = malloc(t->count * sizeof *out);
     assert_non_null(out);
-    must(safetensors_convert(t, 0, t->count, DTYPE_F32, out, &error), &error);
+    must(weights_convert(t, 0, t->count, DTYPE_F32, out, &error), &error);
     return out;
 }
 
@@ -79,13 +79,13 @@ static bool begins(const char *text, const char *prefix) {
 /* Softmax does not change when a constant is added to all scores of a query, so the gradient of a key's bias
  * is zero but for rounding, PyTorch's as well as ours: it is held against the gradient of that layer's
  * weight. 0 for others. */
-static double least_norm(const weights_set *reference, const safetensors_tensor *t) {
+static double least_norm(const weights_set *reference, const weights_tensor *t) {
     static const char ending[] = "to_k.bias";
     size_t length = strlen(t->name), end = sizeof ending - 1;
     char name[200];
     if (length < end || strcmp(t->name + length - end, ending) != 0) return 0;
     snprintf(name, sizeof name, "%.*sweight", (int)(length - 4), t->name);
-    const safetensors_tensor *weight = weights_find(reference, name);
+    const weights_tensor *weight = weights_find(reference, name);
     assert_non_null(weight);
     float *x = values(weight);
     double size = norm(x, weight->count);
@@ -94,7 +94,7 @@ static double least_norm(const weights_set *reference, const safetensors_tensor 
 }
 
 /* ||found - expected|| / max(||expected||, least). */
-static double distance(const safetensors_tensor *expected, const safetensors_tensor *found, double least) {
+static double distance(const weights_tensor *expected, const weights_tensor *found, double least) {
     assert_int_equal(expected->rank, found->rank);
     for (uint32_t i = 0; i < expected->rank; i++)
         assert_int_equal(expected->shape[i], found->shape[i]);
@@ -115,7 +115,7 @@ static void compare(const executor *e, const weights_set *reference, const weigh
     const char *worst_name = "";
     uint32_t count = 0;
     for (uint32_t i = 0; i < weights_count(reference); i++) {
-        const safetensors_tensor *t = weights_at(reference, i), *found;
+        const weights_tensor *t = weights_at(reference, i), *found;
         if (!begins(t->name, prefix)) continue;
         found = weights_find(results, t->name);
         if (!found) fail_msg("%s was not written", t->name);
@@ -136,7 +136,7 @@ static void compare(const executor *e, const weights_set *reference, const weigh
 /* One tensor. */
 static void compare_one(const executor *e, const weights_set *reference, const weights_set *results,
                         const char *name, double limit) {
-    const safetensors_tensor *t = weights_find(reference, name), *found = weights_find(results, name);
+    const weights_tensor *t = weights_find(reference, name), *found = weights_find(results, name);
     if (!t || !found) fail_msg("%s is missing", name);
     double error = distance(t, found, 0);
     print_message("%-13s %-22s %.2g of %.0e\n", e->limits.spec, name, error, limit);

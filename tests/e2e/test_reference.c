@@ -53,19 +53,19 @@ static void reference_open(reference *r, const char *model) {
     must(safetensors_open(&host, path, &r->file, &error), &error);
 }
 
-static const safetensors_tensor *find(const reference *r, const char *name) {
-    const safetensors_tensor *found = safetensors_find(r->file, name);
+static const weights_tensor *find(const reference *r, const char *name) {
+    const weights_tensor *found = safetensors_find(r->file, name);
     if (!found) fail_msg("%s: no tensor %s", r->folder, name);
     return found;
 }
 
 /* The tensor as f32, [N,C,H,W] turned to [N,H,W,C]. Free with free(). */
 static float *values(const reference *r, const char *name) {
-    const safetensors_tensor *t = find(r, name);
+    const weights_tensor *t = find(r, name);
     mzt_error error;
     float *out = malloc(t->count * sizeof *out);
     assert_non_null(out);
-    must(safetensors_convert(t, 0, t->count, DTYPE_F32, out, &error), &error);
+    must(weights_convert(t, 0, t->count, DTYPE_F32, out, &error), &error);
     if (t->rank != 4) return out;
     float *turned = malloc(t->count * sizeof *turned);
     assert_non_null(turned);
@@ -77,7 +77,7 @@ static float *values(const reference *r, const char *name) {
 
 /* The shape as an activation's: pictures NHWC, sequences {n, length, 1, c}, vectors {n, 1, 1, c}. */
 static shape4 shape_of(const reference *r, const char *name) {
-    const safetensors_tensor *t = find(r, name);
+    const weights_tensor *t = find(r, name);
     uint32_t s[4] = {1, 1, 1, 1};
     for (uint32_t i = 0; i < t->rank; i++)
         s[i] = (uint32_t)t->shape[i];
@@ -209,7 +209,7 @@ static void check_text(prepared *s, const reference *r, const char *component) {
     for (uint32_t i = 0; i < 4; i++)
         snprintf(names[i], sizeof names[i], "%s.%s", component, leaves[i]);
 
-    const safetensors_tensor *ids = find(r, "input_ids");
+    const weights_tensor *ids = find(r, "input_ids");
     const uint32_t batch = (uint32_t)ids->shape[0], length = (uint32_t)ids->shape[1];
     graph *g = graph_create(&host, s->type, s->type);
     clip_inputs inputs = {.ids = graph_input(g, "ids", DTYPE_U32, (shape4){batch, length, 1, 1}),
@@ -226,7 +226,7 @@ static void check_text(prepared *s, const reference *r, const char *component) {
     uint32_t rows[8], *tokens = malloc(ids->count * sizeof *tokens);
     assert_non_null(tokens);
     assert_true(batch <= 8);
-    must(safetensors_convert(ids, 0, ids->count, DTYPE_U32, tokens, &error), &error);
+    must(weights_convert(ids, 0, ids->count, DTYPE_U32, tokens, &error), &error);
     clip_eos_rows(&config, tokens, batch, length, rows);
     put_u32(s, "ids", tokens);
     put_u32(s, "eos_rows", rows);

@@ -191,10 +191,10 @@ static void compare_states(const char *a_output, const char *b_output) {
     assert_int_equal(safetensors_count(a), safetensors_count(b));
     assert_true(safetensors_count(a) > 100);
     for (uint32_t i = 0; i < safetensors_count(a); i++) {
-        const safetensors_tensor *x = safetensors_at(a, i), *y = safetensors_find(b, x->name);
+        const weights_tensor *x = safetensors_at(a, i), *y = safetensors_find(b, x->name);
         assert_non_null(y);
         assert_int_equal(x->count, y->count);
-        assert_memory_equal(x->data, y->data, x->count * safetensors_dtype_size(x->dtype));
+        assert_memory_equal(x->data, y->data, x->count * weights_dtype_size(x->dtype));
     }
     safetensors_close(a);
     safetensors_close(b);

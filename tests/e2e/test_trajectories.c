@@ -2,8 +2,8 @@
  * that the reference models come with, and the decoded picture.
  *
  * MZT_TEST_DEVICE names one device ("vulkan:llvmpipe"); without it, cpu is tested. Vulkan devices that run on
- * the processor are slow: there the first model runs the samplers below that differ in kind and the others one
- * each; MZT_TEST_FULL=1 runs everything. */
+ * the processor are slow: there the first model runs the samplers below that differ in kind and the others
+ * one each; MZT_TEST_FULL=1 runs everything. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -36,11 +36,11 @@ static void must(mzt_status status) {
 }
 
 static float *values(const weights_set *file, const char *name, uint64_t *count, uint64_t *first) {
-    const safetensors_tensor *t = weights_find(file, name);
+    const weights_tensor *t = weights_find(file, name);
     if (!t) fail_msg("no tensor %s", name);
     float *out = malloc(t->count * sizeof *out);
     assert_non_null(out);
-    must(safetensors_convert(t, 0, t->count, DTYPE_F32, out, &error));
+    must(weights_convert(t, 0, t->count, DTYPE_F32, out, &error));
     *count = t->count;
     *first = t->shape[0];
     return out;

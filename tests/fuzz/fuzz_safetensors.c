@@ -12,10 +12,10 @@ static void check(bool good) {
     if (!good) abort();
 }
 
-static void read_tensor(const base_host *host, const safetensors_tensor *tensor, const uint8_t *data,
+static void read_tensor(const base_host *host, const weights_tensor *tensor, const uint8_t *data,
                         size_t size) {
     static const weights_layout layouts[] = {WEIGHTS_PLAIN, WEIGHTS_OIHW_TO_OHWI, WEIGHTS_OHWI_TO_OIHW};
-    uint64_t bytes = tensor->count * safetensors_dtype_size(tensor->dtype);
+    uint64_t bytes = tensor->count * weights_dtype_size(tensor->dtype);
     check(tensor->data >= data && bytes <= (uint64_t)(data + size - tensor->data));
     for (int to = 0; to < DTYPE_COUNT; to++) {
         for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++) {
@@ -42,7 +42,7 @@ static void open_image(const uint8_t *data, size_t size) {
         return;
     }
     for (uint32_t i = 0; i < weights_count(set); i++) {
-        const safetensors_tensor *tensor = weights_at(set, i);
+        const weights_tensor *tensor = weights_at(set, i);
         check(weights_find(set, tensor->name) == tensor);
         read_tensor(&host, tensor, data, size);
     }

@@ -134,7 +134,7 @@ static mzt_status declare(weight_writer *w, const graph_piece *piece, mzt_error 
     uint64_t shape[4];
     for (uint32_t i = 0; i < piece->rank; i++)
         shape[i] = piece->shape[i];
-    return safetensors_writer_declare(w->file, piece->name, safetensors_dtype_of(w->options->type), shape,
+    return safetensors_writer_declare(w->file, piece->name, weights_dtype_of(w->options->type), shape,
                                       piece->rank, error);
 }
 

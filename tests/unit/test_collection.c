@@ -70,10 +70,10 @@ static void check_file(const weights_set *file) {
     assert_int_equal(weights_count(file), 7);
     for (uint32_t i = 0; i < 7; i++)
         assert_string_equal(weights_at(file, i)->name, names[i]);
-    const safetensors_tensor *conv = weights_find(file, "p.conv.weight");
+    const weights_tensor *conv = weights_find(file, "p.conv.weight");
     float w[54];
     mzt_error error;
-    must(safetensors_convert(conv, 0, 54, DTYPE_F32, w, &error), &error);
+    must(weights_convert(conv, 0, 54, DTYPE_F32, w, &error), &error);
     assert_int_equal(conv->rank, 4);
     assert_int_equal(conv->shape[1], 3);
     /* [O][I][kh][kw]: the next tap lies three channels further in the network's order, the next channel one

@@ -174,7 +174,7 @@ static void compare_names(const graph *g, const weights_set *set, const char *pa
     for (uint32_t i = 0; i < g->tensor_count; i++)
         for (uint32_t j = 0; j < g->tensors[i].piece_count; j++, pieces++) {
             const graph_piece *piece = &g->tensors[i].pieces[j];
-            const safetensors_tensor *found = weights_find(set, piece->name);
+            const weights_tensor *found = weights_find(set, piece->name);
             if (!found) fail_msg("%s has no %s", path, piece->name);
             bool same = found->rank == piece->rank;
             for (uint32_t k = 0; k < piece->rank && same; k++)

@@ -46,14 +46,13 @@ typedef struct stored {
 
 static weights_set *make_weights(const base_host *host, const stored *list, uint32_t count) {
     static const char path[] = MZT_BINARY_DIR "/test_model_load.safetensors";
-    safetensors_tensor tensors[4];
+    weights_tensor tensors[4];
     uint8_t *data[4];
     mzt_error error;
     weights_set *set = NULL;
     for (uint32_t i = 0; i < count; i++) {
         uint64_t elements = 1;
-        tensors[i] =
-            (safetensors_tensor){.name = list[i].name, .dtype = SAFETENSORS_U8, .rank = list[i].rank};
+        tensors[i] = (weights_tensor){.name = list[i].name, .dtype = WEIGHTS_U8, .rank = list[i].rank};
         for (uint32_t k = 0; k < list[i].rank; k++)
             elements *= tensors[i].shape[k] = list[i].shape[k];
         tensors[i].count = elements;

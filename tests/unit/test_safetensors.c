@@ -200,16 +200,16 @@ static void test_good(void **state) {
     }
     assert_null(safetensors_find(file, "b"));
     assert_null(safetensors_find(file, ""));
-    const safetensors_tensor *b = safetensors_find(file, "z.b");
+    const weights_tensor *b = safetensors_find(file, "z.b");
     assert_int_equal(b->rank, 2);
     assert_true(b->shape[0] == 2 && b->shape[1] == 3 && b->count == 6);
     float values[6];
-    assert_int_equal(safetensors_convert(b, 0, 6, DTYPE_F32, values, &error), MZT_OK);
+    assert_int_equal(weights_convert(b, 0, 6, DTYPE_F32, values, &error), MZT_OK);
     for (int i = 0; i < 6; i++)
         assert_true(values[i] == (float)(i + 2));
-    assert_int_equal(safetensors_convert(b, 4, 3, DTYPE_F32, values, &error), MZT_ERROR_INVALID);
+    assert_int_equal(weights_convert(b, 4, 3, DTYPE_F32, values, &error), MZT_ERROR_INVALID);
     assert_string_equal(error.message, "t: tensor \"z.b\": elements 4+3 wanted of 6");
-    assert_int_equal(safetensors_convert(b, 1, UINT64_MAX, DTYPE_F32, values, &error), MZT_ERROR_INVALID);
+    assert_int_equal(weights_convert(b, 1, UINT64_MAX, DTYPE_F32, values, &error), MZT_ERROR_INVALID);
     assert_int_equal(safetensors_find(file, "none")->count, 0);
     assert_int_equal(safetensors_find(file, "s")->count, 1);
     assert_string_equal(safetensors_metadata(file, "format"), "pt");
@@ -221,22 +221,22 @@ static void test_good(void **state) {
 }
 
 /* A tensor over an array at hand, deliberately unaligned inside `room`. */
-static safetensors_tensor loose(safetensors_dtype type, uint8_t *room, const void *values, uint64_t count) {
-    memcpy(room + 1, values, (size_t)count * safetensors_dtype_size(type));
-    return (safetensors_tensor){.name = "t",
-                                .file = "memory",
-                                .dtype = type,
-                                .rank = 1,
-                                .shape = {count},
-                                .count = count,
-                                .data = room + 1};
+static weights_tensor loose(weights_dtype type, uint8_t *room, const void *values, uint64_t count) {
+    memcpy(room + 1, values, (size_t)count * weights_dtype_size(type));
+    return (weights_tensor){.name = "t",
+                            .file = "memory",
+                            .dtype = type,
+                            .rank = 1,
+                            .shape = {count},
+                            .count = count,
+                            .data = room + 1};
 }
 
-static void expect_f32(safetensors_dtype type, const void *values, const float *wanted, uint64_t count) {
+static void expect_f32(weights_dtype type, const void *values, const float *wanted, uint64_t count) {
     uint8_t room[128];
     float found[16];
-    safetensors_tensor tensor = loose(type, room, values, count);
-    assert_int_equal(safetensors_convert(&tensor, 0, count, DTYPE_F32, found, NULL), MZT_OK);
+    weights_tensor tensor = loose(type, room, values, count);
+    assert_int_equal(weights_convert(&tensor, 0, count, DTYPE_F32, found, NULL), MZT_OK);
     for (uint64_t i = 0; i < count; i++) {
         if (isnan(wanted[i]))
             assert_true(isnan(found[i]));
@@ -247,23 +247,23 @@ static void expect_f32(safetensors_dtype type, const void *values, const float *
 
 static void test_dtypes(void **state) {
     (void)state;
-    expect_f32(SAFETENSORS_F64, (double[]){0.1, -2.0, 1e39}, (float[]){0.1f, -2.0f, INFINITY}, 3);
-    expect_f32(SAFETENSORS_F32, (float[]){0.1f, -0.0f}, (float[]){0.1f, 0.0f}, 2);
-    expect_f32(SAFETENSORS_F16, (uint16_t[]){0x3c00, 0xc000, 0x0001}, (float[]){1.0f, -2.0f, 0x1p-24f}, 3);
-    expect_f32(SAFETENSORS_BF16, (uint16_t[]){0x3f80, 0xc000}, (float[]){1.0f, -2.0f}, 2);
-    expect_f32(SAFETENSORS_F8_E4M3, (uint8_t[]){0x00, 0x01, 0x08, 0x38, 0xb8, 0x7e, 0x7f, 0xff, 0x3c},
+    expect_f32(WEIGHTS_F64, (double[]){0.1, -2.0, 1e39}, (float[]){0.1f, -2.0f, INFINITY}, 3);
+    expect_f32(WEIGHTS_F32, (float[]){0.1f, -0.0f}, (float[]){0.1f, 0.0f}, 2);
+    expect_f32(WEIGHTS_F16, (uint16_t[]){0x3c00, 0xc000, 0x0001}, (float[]){1.0f, -2.0f, 0x1p-24f}, 3);
+    expect_f32(WEIGHTS_BF16, (uint16_t[]){0x3f80, 0xc000}, (float[]){1.0f, -2.0f}, 2);
+    expect_f32(WEIGHTS_F8_E4M3, (uint8_t[]){0x00, 0x01, 0x08, 0x38, 0xb8, 0x7e, 0x7f, 0xff, 0x3c},
                (float[]){0.0f, 0x1p-9f, 0x1p-6f, 1.0f, -1.0f, 448.0f, NAN, NAN, 1.5f}, 9);
-    expect_f32(SAFETENSORS_F8_E5M2, (uint8_t[]){0x01, 0x3c, 0xbe, 0x7b, 0x7c, 0x7f},
+    expect_f32(WEIGHTS_F8_E5M2, (uint8_t[]){0x01, 0x3c, 0xbe, 0x7b, 0x7c, 0x7f},
                (float[]){0x1p-16f, 1.0f, -1.5f, 57344.0f, INFINITY, NAN}, 6);
-    expect_f32(SAFETENSORS_I64, (int64_t[]){-5, 1ll << 40}, (float[]){-5.0f, 0x1p40f}, 2);
-    expect_f32(SAFETENSORS_I32, (int32_t[]){-5, 7}, (float[]){-5.0f, 7.0f}, 2);
-    expect_f32(SAFETENSORS_I16, (int16_t[]){-5, 7}, (float[]){-5.0f, 7.0f}, 2);
-    expect_f32(SAFETENSORS_I8, (int8_t[]){-128, 127}, (float[]){-128.0f, 127.0f}, 2);
-    expect_f32(SAFETENSORS_U64, (uint64_t[]){UINT64_MAX}, (float[]){0x1p64f}, 1);
-    expect_f32(SAFETENSORS_U32, (uint32_t[]){UINT32_MAX}, (float[]){0x1p32f}, 1);
-    expect_f32(SAFETENSORS_U16, (uint16_t[]){65535}, (float[]){65535.0f}, 1);
-    expect_f32(SAFETENSORS_U8, (uint8_t[]){255}, (float[]){255.0f}, 1);
-    expect_f32(SAFETENSORS_BOOL, (uint8_t[]){0, 1, 2}, (float[]){0.0f, 1.0f, 1.0f}, 3);
+    expect_f32(WEIGHTS_I64, (int64_t[]){-5, 1ll << 40}, (float[]){-5.0f, 0x1p40f}, 2);
+    expect_f32(WEIGHTS_I32, (int32_t[]){-5, 7}, (float[]){-5.0f, 7.0f}, 2);
+    expect_f32(WEIGHTS_I16, (int16_t[]){-5, 7}, (float[]){-5.0f, 7.0f}, 2);
+    expect_f32(WEIGHTS_I8, (int8_t[]){-128, 127}, (float[]){-128.0f, 127.0f}, 2);
+    expect_f32(WEIGHTS_U64, (uint64_t[]){UINT64_MAX}, (float[]){0x1p64f}, 1);
+    expect_f32(WEIGHTS_U32, (uint32_t[]){UINT32_MAX}, (float[]){0x1p32f}, 1);
+    expect_f32(WEIGHTS_U16, (uint16_t[]){65535}, (float[]){65535.0f}, 1);
+    expect_f32(WEIGHTS_U8, (uint8_t[]){255}, (float[]){255.0f}, 1);
+    expect_f32(WEIGHTS_BOOL, (uint8_t[]){0, 1, 2}, (float[]){0.0f, 1.0f, 1.0f}, 3);
 }
 
 static void test_to_half_and_u32(void **state) {
@@ -272,24 +272,24 @@ static void test_to_half_and_u32(void **state) {
     uint16_t halves[4];
     uint32_t words[4];
     mzt_error error = {0};
-    safetensors_tensor f32 = loose(SAFETENSORS_F32, room, (float[]){1.0f, -0.5f, 1e6f}, 3);
-    assert_int_equal(safetensors_convert(&f32, 0, 3, DTYPE_F16, halves, &error), MZT_OK);
+    weights_tensor f32 = loose(WEIGHTS_F32, room, (float[]){1.0f, -0.5f, 1e6f}, 3);
+    assert_int_equal(weights_convert(&f32, 0, 3, DTYPE_F16, halves, &error), MZT_OK);
     assert_true(halves[0] == 0x3c00 && halves[1] == 0xb800 && halves[2] == 0x7c00);
-    assert_int_equal(safetensors_convert(&f32, 1, 1, DTYPE_BF16, halves, &error), MZT_OK);
+    assert_int_equal(weights_convert(&f32, 1, 1, DTYPE_BF16, halves, &error), MZT_OK);
     assert_int_equal(halves[0], 0xbf00);
-    assert_int_equal(safetensors_convert(&f32, 0, 3, DTYPE_U32, words, &error), MZT_ERROR_UNSUPPORTED);
+    assert_int_equal(weights_convert(&f32, 0, 3, DTYPE_U32, words, &error), MZT_ERROR_UNSUPPORTED);
     assert_string_equal(error.message, "memory: tensor \"t\": expected integers, found F32");
-    safetensors_tensor f16 = loose(SAFETENSORS_F16, room, (uint16_t[]){0x3c00, 0x7e00}, 2);
-    assert_int_equal(safetensors_convert(&f16, 0, 2, DTYPE_F16, halves, &error), MZT_OK);
+    weights_tensor f16 = loose(WEIGHTS_F16, room, (uint16_t[]){0x3c00, 0x7e00}, 2);
+    assert_int_equal(weights_convert(&f16, 0, 2, DTYPE_F16, halves, &error), MZT_OK);
     assert_true(halves[0] == 0x3c00 && halves[1] == 0x7e00);
-    assert_int_equal(safetensors_convert(&f16, 0, 1, DTYPE_BF16, halves, &error), MZT_OK);
+    assert_int_equal(weights_convert(&f16, 0, 1, DTYPE_BF16, halves, &error), MZT_OK);
     assert_int_equal(halves[0], 0x3f80);
-    safetensors_tensor i64 = loose(SAFETENSORS_I64, room, (int64_t[]){0, 4294967295, -1, 4294967296}, 4);
-    assert_int_equal(safetensors_convert(&i64, 0, 2, DTYPE_U32, words, &error), MZT_OK);
+    weights_tensor i64 = loose(WEIGHTS_I64, room, (int64_t[]){0, 4294967295, -1, 4294967296}, 4);
+    assert_int_equal(weights_convert(&i64, 0, 2, DTYPE_U32, words, &error), MZT_OK);
     assert_true(words[0] == 0 && words[1] == UINT32_MAX);
-    assert_int_equal(safetensors_convert(&i64, 2, 1, DTYPE_U32, words, &error), MZT_ERROR_INVALID);
+    assert_int_equal(weights_convert(&i64, 2, 1, DTYPE_U32, words, &error), MZT_ERROR_INVALID);
     assert_string_equal(error.message, "memory: tensor \"t\": expected values in 0..4294967295, found -1");
-    assert_int_equal(safetensors_convert(&i64, 3, 1, DTYPE_U32, words, &error), MZT_ERROR_INVALID);
+    assert_int_equal(weights_convert(&i64, 3, 1, DTYPE_U32, words, &error), MZT_ERROR_INVALID);
 }
 
 /* Longer than the piece the conversion works in, so that the seams are met. */
@@ -301,10 +301,10 @@ static void test_long_conversion(void **state) {
     static uint16_t halves[COUNT];
     for (int i = 0; i < COUNT; i++)
         values[i] = (float)(i % 4001 - 2000) * 0.25f; /* 11 bits: exact in f16 */
-    safetensors_tensor tensor = loose(SAFETENSORS_F32, room, values, COUNT);
-    assert_int_equal(safetensors_convert(&tensor, 0, COUNT, DTYPE_F16, halves, NULL), MZT_OK);
-    safetensors_tensor half = loose(SAFETENSORS_F16, room, halves, COUNT);
-    assert_int_equal(safetensors_convert(&half, 0, COUNT, DTYPE_F32, back, NULL), MZT_OK);
+    weights_tensor tensor = loose(WEIGHTS_F32, room, values, COUNT);
+    assert_int_equal(weights_convert(&tensor, 0, COUNT, DTYPE_F16, halves, NULL), MZT_OK);
+    weights_tensor half = loose(WEIGHTS_F16, room, halves, COUNT);
+    assert_int_equal(weights_convert(&half, 0, COUNT, DTYPE_F32, back, NULL), MZT_OK);
     assert_memory_equal(back, values, sizeof values);
 }
 
@@ -314,16 +314,16 @@ static mzt_status save_sample(const base_host *host, mzt_error *error) {
     static const float f[6] = {1, 2, 3, 4, 5, 6};
     static const uint8_t u[3] = {7, 8, 9};
     static const char *const metadata[] = {"format", "pt", "note", "\xc3\xa9 \"quoted\"\n"};
-    const safetensors_tensor tensors[] = {
+    const weights_tensor tensors[] = {
         {.name = "w.\xc3\xa9\"\\",
-         .dtype = SAFETENSORS_F32,
+         .dtype = WEIGHTS_F32,
          .rank = 2,
          .shape = {2, 3},
          .count = 6,
          .data = (const uint8_t *)f},
-        {.name = "u", .dtype = SAFETENSORS_U8, .rank = 1, .shape = {3}, .count = 3, .data = u},
-        {.name = "empty", .dtype = SAFETENSORS_F16, .rank = 1, .shape = {0}},
-        {.name = "scalar", .dtype = SAFETENSORS_F32, .count = 1, .data = (const uint8_t *)(f + 4)},
+        {.name = "u", .dtype = WEIGHTS_U8, .rank = 1, .shape = {3}, .count = 3, .data = u},
+        {.name = "empty", .dtype = WEIGHTS_F16, .rank = 1, .shape = {0}},
+        {.name = "scalar", .dtype = WEIGHTS_F32, .count = 1, .data = (const uint8_t *)(f + 4)},
     };
     return safetensors_save(host, written, tensors, 4, metadata, 2, error);
 }
@@ -338,14 +338,14 @@ static void test_round_trip(void **state) {
     if (safetensors_open(&host, written, &file, &error) != MZT_OK) fail_msg("%s", error.message);
     assert_string_equal(safetensors_name(file), written);
     assert_int_equal(safetensors_count(file), 4);
-    const safetensors_tensor *w = safetensors_find(file, "w.\xc3\xa9\"\\");
+    const weights_tensor *w = safetensors_find(file, "w.\xc3\xa9\"\\");
     assert_non_null(w);
     assert_true(w->rank == 2 && w->shape[0] == 2 && w->shape[1] == 3 && (uintptr_t)w->data % 8 == 0);
     float values[6];
-    assert_int_equal(safetensors_convert(w, 0, 6, DTYPE_F32, values, &error), MZT_OK);
+    assert_int_equal(weights_convert(w, 0, 6, DTYPE_F32, values, &error), MZT_OK);
     for (int i = 0; i < 6; i++)
         assert_true(values[i] == (float)(i + 1));
-    assert_int_equal(safetensors_convert(safetensors_find(file, "scalar"), 0, 1, DTYPE_F32, values, &error),
+    assert_int_equal(weights_convert(safetensors_find(file, "scalar"), 0, 1, DTYPE_F32, values, &error),
                      MZT_OK);
     assert_true(values[0] == 5.0f);
     assert_string_equal(safetensors_metadata(file, "note"), "\xc3\xa9 \"quoted\"\n");
@@ -362,24 +362,23 @@ static void test_writer_errors(void **state) {
     const uint64_t shape[9] = {2, 1, 1, 1, 1, 1, 1, 1, 1}, huge[2] = {1ull << 40, 1ull << 40};
     remove(written);
     assert_int_equal(safetensors_writer_open(&host, written, &w, &error), MZT_OK);
-    assert_int_equal(safetensors_writer_declare(w, "__metadata__", SAFETENSORS_U8, shape, 1, &error),
+    assert_int_equal(safetensors_writer_declare(w, "__metadata__", WEIGHTS_U8, shape, 1, &error),
                      MZT_ERROR_INVALID);
-    assert_int_equal(safetensors_writer_declare(w, "\xff", SAFETENSORS_U8, shape, 1, &error),
-                     MZT_ERROR_INVALID);
-    assert_int_equal(safetensors_writer_declare(w, "r", SAFETENSORS_U8, shape, 9, &error), MZT_ERROR_INVALID);
-    assert_int_equal(safetensors_writer_declare(w, "h", SAFETENSORS_U8, huge, 2, &error), MZT_ERROR_INVALID);
-    assert_int_equal(safetensors_writer_declare(w, "a", SAFETENSORS_U8, shape, 1, &error), MZT_OK);
+    assert_int_equal(safetensors_writer_declare(w, "\xff", WEIGHTS_U8, shape, 1, &error), MZT_ERROR_INVALID);
+    assert_int_equal(safetensors_writer_declare(w, "r", WEIGHTS_U8, shape, 9, &error), MZT_ERROR_INVALID);
+    assert_int_equal(safetensors_writer_declare(w, "h", WEIGHTS_U8, huge, 2, &error), MZT_ERROR_INVALID);
+    assert_int_equal(safetensors_writer_declare(w, "a", WEIGHTS_U8, shape, 1, &error), MZT_OK);
     assert_int_equal(safetensors_writer_metadata(w, "k", "v", &error), MZT_OK);
     assert_int_equal(safetensors_writer_metadata(w, "k", "v", &error), MZT_ERROR_INVALID);
     assert_int_equal(safetensors_writer_write(w, "x", 1, &error), MZT_OK);
-    assert_int_equal(safetensors_writer_declare(w, "b", SAFETENSORS_U8, shape, 1, &error), MZT_ERROR_INVALID);
+    assert_int_equal(safetensors_writer_declare(w, "b", WEIGHTS_U8, shape, 1, &error), MZT_ERROR_INVALID);
     assert_int_equal(safetensors_writer_metadata(w, "l", "v", &error), MZT_ERROR_INVALID);
     assert_int_equal(safetensors_writer_finish(w, &error), MZT_ERROR_INVALID);
     assert_non_null(strstr(error.message, "2 bytes of data declared, 1 written"));
     assert_false(file_exists(written));
 
     assert_int_equal(safetensors_writer_open(&host, written, &w, &error), MZT_OK);
-    assert_int_equal(safetensors_writer_declare(w, "a", SAFETENSORS_U8, shape, 1, &error), MZT_OK);
+    assert_int_equal(safetensors_writer_declare(w, "a", WEIGHTS_U8, shape, 1, &error), MZT_OK);
     assert_int_equal(safetensors_writer_write(w, "xyz", 3, &error), MZT_ERROR_INVALID);
     assert_int_equal(safetensors_writer_write(w, "xy", 2, &error),
                      MZT_ERROR_INVALID); /* the failure is remembered */
@@ -387,8 +386,8 @@ static void test_writer_errors(void **state) {
     assert_false(file_exists(written));
 
     assert_int_equal(safetensors_writer_open(&host, written, &w, &error), MZT_OK);
-    assert_int_equal(safetensors_writer_declare(w, "a", SAFETENSORS_U8, shape, 1, &error), MZT_OK);
-    assert_int_equal(safetensors_writer_declare(w, "a", SAFETENSORS_U8, shape, 1, &error), MZT_OK);
+    assert_int_equal(safetensors_writer_declare(w, "a", WEIGHTS_U8, shape, 1, &error), MZT_OK);
+    assert_int_equal(safetensors_writer_declare(w, "a", WEIGHTS_U8, shape, 1, &error), MZT_OK);
     assert_int_equal(safetensors_writer_write(w, "x", 1, &error), MZT_ERROR_INVALID);
     assert_non_null(strstr(error.message, "tensor \"a\" is declared twice"));
     safetensors_writer_abandon(w);
@@ -434,7 +433,7 @@ static void test_many(void **state) {
     for (int i = 0; i < COUNT; i++) {
         data[i] = (uint8_t)(i % 251);
         snprintf(name, sizeof name, "down_blocks.%d.weight", i);
-        assert_int_equal(safetensors_writer_declare(w, name, SAFETENSORS_U8, shape, 1, &error), MZT_OK);
+        assert_int_equal(safetensors_writer_declare(w, name, WEIGHTS_U8, shape, 1, &error), MZT_OK);
     }
     assert_int_equal(safetensors_writer_write(w, data, COUNT, &error), MZT_OK);
     assert_int_equal(safetensors_writer_finish(w, &error), MZT_OK);
@@ -443,7 +442,7 @@ static void test_many(void **state) {
     assert_int_equal(safetensors_count(file), COUNT);
     for (int i = 0; i < COUNT; i++) {
         snprintf(name, sizeof name, "down_blocks.%d.weight", i);
-        const safetensors_tensor *tensor = safetensors_find(file, name);
+        const weights_tensor *tensor = safetensors_find(file, name);
         assert_non_null(tensor);
         assert_int_equal(tensor->data[0], i % 251);
     }
@@ -466,19 +465,19 @@ static void test_reference(void **state) {
     safetensors_file *file;
     if (safetensors_open(&host, path, &file, &error) != MZT_OK) fail_msg("%s", error.message);
     assert_int_equal(safetensors_count(file), 34);
-    const safetensors_tensor *ids = safetensors_find(file, "input_ids");
+    const weights_tensor *ids = safetensors_find(file, "input_ids");
     assert_non_null(ids);
     assert_true(ids->rank == 2 && ids->shape[0] == 2 && ids->shape[1] == 77);
     uint32_t words[154];
-    assert_int_equal(safetensors_convert(ids, 0, 154, DTYPE_U32, words, &error), MZT_OK);
+    assert_int_equal(weights_convert(ids, 0, 154, DTYPE_U32, words, &error), MZT_OK);
     assert_true(words[0] == 998 && words[77] == 998 && words[76] == 999 && words[153] == 999);
-    const safetensors_tensor *noise = safetensors_find(file, "pipeline.noise");
+    const weights_tensor *noise = safetensors_find(file, "pipeline.noise");
     assert_non_null(noise);
     assert_int_equal(noise->count, 4 * 24 * 16);
     double sum = 0, squares = 0;
     for (uint64_t i = 0; i < noise->count; i++) {
         float value;
-        assert_int_equal(safetensors_convert(noise, i, 1, DTYPE_F32, &value, &error), MZT_OK);
+        assert_int_equal(weights_convert(noise, i, 1, DTYPE_F32, &value, &error), MZT_OK);
         sum += (double)value;
         squares += (double)value * (double)value;
     }

@@ -30,18 +30,18 @@ static void put(const char *name, const char *text) {
 /* A file of one-element tensors named by the letters, each holding its letter's code. */
 static void put_tensors(const char *name, const char *letters) {
     base_host host = host_make(NULL);
-    safetensors_tensor tensors[8];
+    weights_tensor tensors[8];
     char names[8][2] = {{0}};
     uint32_t count = (uint32_t)strlen(letters);
     assert_true(count <= 8);
     for (uint32_t i = 0; i < count; i++) {
         names[i][0] = letters[i];
-        tensors[i] = (safetensors_tensor){.name = names[i],
-                                          .dtype = SAFETENSORS_U8,
-                                          .rank = 1,
-                                          .shape = {1},
-                                          .count = 1,
-                                          .data = (const uint8_t *)names[i]};
+        tensors[i] = (weights_tensor){.name = names[i],
+                                      .dtype = WEIGHTS_U8,
+                                      .rank = 1,
+                                      .shape = {1},
+                                      .count = 1,
+                                      .data = (const uint8_t *)names[i]};
     }
     assert_int_equal(safetensors_save(&host, inside(name), tensors, count, NULL, 0, NULL), MZT_OK);
 }
@@ -78,7 +78,7 @@ static void expect_open(const char *path, const char *name, uint32_t count) {
     assert_string_equal(weights_name(set), inside(name));
     assert_int_equal(weights_count(set), count);
     for (uint32_t i = 0; i < count; i++) {
-        const safetensors_tensor *tensor = weights_at(set, i);
+        const weights_tensor *tensor = weights_at(set, i);
         assert_ptr_equal(weights_find(set, tensor->name), tensor);
         assert_int_equal(tensor->data[0], tensor->name[0]);
         if (i > 0) assert_true(strcmp(weights_at(set, i - 1)->name, tensor->name) < 0);
@@ -219,14 +219,14 @@ static void test_out_of_memory(void **state) {
 /* ------------------------------------------------------------------------------------------------ packing --
  */
 
-static safetensors_tensor tensor_of(const float *values, uint64_t o, uint64_t i, uint64_t h, uint64_t w) {
-    return (safetensors_tensor){.name = "conv.weight",
-                                .file = "memory",
-                                .dtype = SAFETENSORS_F32,
-                                .rank = 4,
-                                .shape = {o, i, h, w},
-                                .count = o * i * h * w,
-                                .data = (const uint8_t *)values};
+static weights_tensor tensor_of(const float *values, uint64_t o, uint64_t i, uint64_t h, uint64_t w) {
+    return (weights_tensor){.name = "conv.weight",
+                            .file = "memory",
+                            .dtype = WEIGHTS_F32,
+                            .rank = 4,
+                            .shape = {o, i, h, w},
+                            .count = o * i * h * w,
+                            .data = (const uint8_t *)values};
 }
 
 /* Against the definition of the layouts, element by element; sizes 1, odd, and longer than the piece worked
@@ -244,7 +244,7 @@ static void test_convolution(void **state) {
         assert_true(oihw && ohwi && back && halves);
         for (uint64_t k = 0; k < count; k++)
             oihw[k] = (float)(k % 2039);
-        safetensors_tensor tensor = tensor_of(oihw, s[0], s[1], s[2], s[3]);
+        weights_tensor tensor = tensor_of(oihw, s[0], s[1], s[2], s[3]);
         assert_int_equal(weights_pack(&tensor, WEIGHTS_OIHW_TO_OHWI, DTYPE_F32, ohwi, count * 4, NULL),
                          MZT_OK);
         assert_int_equal(weights_pack(&tensor, WEIGHTS_OIHW_TO_OHWI, DTYPE_F16, halves, count * 2, NULL),
@@ -258,7 +258,7 @@ static void test_convolution(void **state) {
                         assert_true(ohwi[place] == wanted);
                         assert_int_equal(halves[place], f16_from_f32(wanted));
                     }
-        safetensors_tensor packed = tensor_of(ohwi, s[0], s[2], s[3], s[1]);
+        weights_tensor packed = tensor_of(ohwi, s[0], s[2], s[3], s[1]);
         assert_int_equal(weights_pack(&packed, WEIGHTS_OHWI_TO_OIHW, DTYPE_F32, back, count * 4, NULL),
                          MZT_OK);
         assert_memory_equal(back, oihw, count * 4);
@@ -274,7 +274,7 @@ static void test_pack_errors(void **state) {
     static const float values[6] = {1, 2, 3, 4, 5, 6};
     float out[6];
     mzt_error error = {0};
-    safetensors_tensor tensor = tensor_of(values, 1, 2, 3, 1);
+    weights_tensor tensor = tensor_of(values, 1, 2, 3, 1);
     assert_int_equal(weights_pack(&tensor, WEIGHTS_PLAIN, DTYPE_F32, out, 20, &error), MZT_ERROR_INVALID);
     assert_string_equal(error.message,
                         "memory: tensor \"conv.weight\" [1,2,3,1] as f32 does not fill 20 bytes");
@@ -339,7 +339,7 @@ static void test_reference(void **state) {
         if (weights_open(&host, path, &set, &error) != MZT_OK) fail_msg("%s", error.message);
         assert_int_equal(weights_count(set), cases[i].count);
         if (cases[i].tensor) assert_non_null(weights_find(set, cases[i].tensor));
-        const safetensors_tensor *tensor;
+        const weights_tensor *tensor;
         if (cases[i].shape[0])
             assert_int_equal(weights_require(set, cases[i].tensor, cases[i].shape, 4, &tensor, &error),
                              MZT_OK);
