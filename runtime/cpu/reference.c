@@ -36,6 +36,8 @@ static uint64_t count_items(op o, const op_params *p) {
         return p->slice.rows;
     case OP_UPSAMPLE:
         return (uint64_t)p->upsample.n * p->upsample.h * p->upsample.w * 4;
+    case OP_PIXEL_SHUFFLE:
+        return (uint64_t)p->pixel_shuffle.n * p->pixel_shuffle.h * p->pixel_shuffle.w;
     case OP_EMBEDDING:
         return p->embedding.rows;
     case OP_TIMESTEP_EMBEDDING:

@@ -16,7 +16,8 @@ reference_function reference_group_norm_stats, reference_group_norm; /* items ar
 reference_function reference_layer_norm;                             /* items are rows */
 reference_function reference_unary, reference_binary;                /* items are elements */
 reference_function reference_geglu, reference_concat, reference_slice,
-    reference_upsample; /* items are output rows */
+    reference_upsample;                     /* items are output rows */
+reference_function reference_pixel_shuffle; /* items are coarse pixels */
 reference_function reference_embedding, reference_timestep_embedding, reference_gather_rows;
 reference_function reference_sampler_input, reference_sampler_update; /* items are pixels; elements */
 reference_function reference_step_advance;

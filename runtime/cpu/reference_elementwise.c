@@ -99,6 +99,25 @@ bool reference_upsample(const cpu_call *call, uint64_t first, uint64_t last) {
     return true;
 }
 
+/* Items are coarse pixels, each `block` runs of a fine picture's row. */
+bool reference_pixel_shuffle(const cpu_call *call, uint64_t first, uint64_t last) {
+    const pixel_shuffle_params *p = &call->params->pixel_shuffle;
+    const cpu_operand *x = &call->operands[PIXEL_SHUFFLE_X], *out = &call->operands[PIXEL_SHUFFLE_OUT];
+    const uint64_t run = (uint64_t)p->block * p->c;
+    for (uint64_t pixel = first; pixel < last; pixel++) {
+        uint64_t column = pixel % p->w, row = pixel / p->w; /* row: over all samples */
+        for (uint64_t i = 0; i < p->block; i++) {
+            uint64_t coarse = (pixel * p->block + i) * run;
+            uint64_t fine = ((row * p->block + i) * p->w + column) * run;
+            if (p->inverse)
+                operand_copy(out, coarse, x, fine, run);
+            else
+                operand_copy(out, fine, x, coarse, run);
+        }
+    }
+    return true;
+}
+
 bool reference_embedding(const cpu_call *call, uint64_t first, uint64_t last) {
     const embedding_params *p = &call->params->embedding;
     const cpu_operand *o = call->operands;

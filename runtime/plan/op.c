@@ -93,6 +93,7 @@ static const op_info table[OP_COUNT] = {
     [OP_CONCAT] = ROW(concat, 3, 2, READ("x0", ACTIVATION), READ("x1", ACTIVATION), WRITE("out", ACTIVATION)),
     [OP_SLICE] = ROW(slice, 2, 1, READ("x", ACTIVATION), WRITE("out", ACTIVATION)),
     [OP_UPSAMPLE] = ROW(upsample, 2, 1, READ("x", ACTIVATION), WRITE("out", ACTIVATION)),
+    [OP_PIXEL_SHUFFLE] = ROW(pixel_shuffle, 2, 1, READ("x", ACTIVATION), WRITE("out", ACTIVATION)),
     [OP_GATHER_ROWS] =
         ROW(gather_rows, 3, 2, READ("x", ACTIVATION), READ("index", U32), WRITE("out", ACTIVATION)),
     [OP_STEP_ADVANCE] = ROW(step_advance, 1, 0, READ_WRITE("step", U32)),
@@ -164,6 +165,7 @@ uint64_t op_flops(op o, const op_params *p) {
     case OP_CONCAT:
     case OP_SLICE:
     case OP_UPSAMPLE:
+    case OP_PIXEL_SHUFFLE:
     case OP_GATHER_ROWS:
         break; /* copies */
     default:

@@ -20,7 +20,7 @@
  *   layer_norm          x gamma:f beta:f -> out
  *   unary               x:* -> out:*
  *   binary              a b -> out
- *   geglu, slice, upsample   x -> out
+ *   geglu, slice, upsample, pixel_shuffle   x -> out
  *   concat              x0 x1 -> out
  *   embedding           ids:u table:w positions:w? -> out
  *   timestep_embedding  t:f -> out
@@ -85,7 +85,8 @@
     X(OP_LOSS, loss, MZT_PARAMS_LOSS)                                                                                  \
     X(OP_LOSS_GRAD, loss_grad, MZT_PARAMS_LOSS_GRAD)                                                                   \
     X(OP_SQUARE_SUM, square_sum, MZT_PARAMS_SQUARE_SUM)                                                                \
-    X(OP_ADAMW, adamw, MZT_PARAMS_ADAMW)
+    X(OP_ADAMW, adamw, MZT_PARAMS_ADAMW)                                                                               \
+    X(OP_PIXEL_SHUFFLE, pixel_shuffle, MZT_PARAMS_PIXEL_SHUFFLE)
 
 typedef enum op {
 #define OP_ENUMERATOR(enumerator, name, params) enumerator,

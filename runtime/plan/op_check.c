@@ -235,6 +235,14 @@ static void check_small(op_checker *c, op o, const op_params *p) {
         POSITIVE(upsample, w);
         POSITIVE(upsample, c);
         break;
+    case OP_PIXEL_SHUFFLE:
+        POSITIVE(pixel_shuffle, n);
+        POSITIVE(pixel_shuffle, h);
+        POSITIVE(pixel_shuffle, w);
+        POSITIVE(pixel_shuffle, c);
+        POSITIVE(pixel_shuffle, block);
+        op_at_most(c, "inverse", p->pixel_shuffle.inverse, 1, "0 or 1");
+        break;
     default:
         check_step_loop(c, o, p);
         break;

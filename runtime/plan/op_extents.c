@@ -184,6 +184,13 @@ static void plain_regions(op_sizes *s, op o, const op_params *p) {
                  op_mul(s, op_mul(s, p->upsample.n, p->upsample.h), op_mul(s, p->upsample.w, p->upsample.c)));
         op_whole(s, 1, op_mul(s, s->regions[0].end, 4));
         break;
+    case OP_PIXEL_SHUFFLE: {
+        const pixel_shuffle_params *q = &p->pixel_shuffle;
+        uint64_t channels = op_mul(s, op_mul(s, q->block, q->block), q->c);
+        op_whole(s, 0, op_mul(s, op_mul(s, op_mul(s, q->n, q->h), q->w), channels));
+        op_whole(s, 1, s->regions[0].end);
+        break;
+    }
     case OP_TIMESTEP_EMBEDDING:
         op_whole(s, 0, p->timestep_embedding.rows);
         op_whole(s, 1, op_mul(s, p->timestep_embedding.rows, p->timestep_embedding.dim));

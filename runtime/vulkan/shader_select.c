@@ -56,6 +56,8 @@ static bool is_vec4(op o, const op_params *p) {
         return QUADS(p->slice.x_c, p->slice.offset, p->slice.c);
     case OP_UPSAMPLE:
         return QUADS(p->upsample.c);
+    case OP_PIXEL_SHUFFLE:
+        return QUADS(p->pixel_shuffle.c);
     default:
         return false;
     }
@@ -86,6 +88,9 @@ static uint64_t item_count(op o, const op_params *p) {
         return (uint64_t)p->slice.rows * p->slice.c;
     case OP_UPSAMPLE:
         return 4 * (uint64_t)p->upsample.n * p->upsample.h * p->upsample.w * p->upsample.c;
+    case OP_PIXEL_SHUFFLE:
+        return (uint64_t)p->pixel_shuffle.n * p->pixel_shuffle.h * p->pixel_shuffle.w * p->pixel_shuffle.c *
+               p->pixel_shuffle.block * p->pixel_shuffle.block;
     case OP_EMBEDDING:
         return (uint64_t)p->embedding.rows * p->embedding.c;
     case OP_TIMESTEP_EMBEDDING:

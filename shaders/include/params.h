@@ -67,6 +67,11 @@
 /* -- upsample: nearest neighbour x2: [n][h][w][c] to [n][2h][2w][c]. */
 #define MZT_PARAMS_UPSAMPLE(U, F) U(first) U(n) U(h) U(w) U(c)
 
+/* -- pixel_shuffle: depth to space, x [n][h][w][block*block*c] to out [n][h*block][w*block][c]; channel (i*block + j)*c + k of a
+ * coarse pixel is channel k of the fine one in its row i and column j (ONNX's DepthToSpace in mode DCR, but NHWC). With
+ * `inverse` 1 space to depth: x is the fine picture and out the coarse one. */
+#define MZT_PARAMS_PIXEL_SHUFFLE(U, F) U(first) U(n) U(h) U(w) U(c) U(block) U(inverse)
+
 /* -- embedding: out[r] = table[ids[r]] + positions[r % length]; ids at or above `vocabulary` read row 0. length 0: no
  * positions. The table's binding begins at row table_first and shows table_rows rows (all: 0 and vocabulary); output rows whose
  * id lies outside that window are left untouched, so that a table larger than a binding may be is read in several dispatches. */

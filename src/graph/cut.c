@@ -65,6 +65,12 @@ static bool describe(const plan_dispatch *d, slicing *s) {
         *s = (slicing){p->upsample.n * p->upsample.h, {row, 4 * row}};
         return true;
     }
+    case OP_PIXEL_SHUFFLE: {
+        const pixel_shuffle_params *q = &p->pixel_shuffle;
+        uint64_t row = (uint64_t)q->w * q->block * q->block * q->c;
+        *s = (slicing){q->n * q->h, {row, row}};
+        return true;
+    }
     default:
         return false;
     }
@@ -104,6 +110,10 @@ static void set_rows(plan_dispatch *d, uint32_t first, uint32_t rows) {
     case OP_UPSAMPLE:
         p->upsample.n = 1;
         p->upsample.h = rows;
+        break;
+    case OP_PIXEL_SHUFFLE:
+        p->pixel_shuffle.n = 1;
+        p->pixel_shuffle.h = rows;
         break;
     default:
         break;

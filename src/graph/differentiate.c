@@ -8,7 +8,7 @@ static gradient_rule *const rules[OP_COUNT] = {
     [OP_BINARY] = gradient_binary,           [OP_GEGLU] = gradient_geglu,
     [OP_CONCAT] = gradient_concat,           [OP_SLICE] = gradient_slice,
     [OP_UPSAMPLE] = gradient_upsample,       [OP_EMBEDDING] = gradient_embedding,
-    [OP_GATHER_ROWS] = gradient_gather_rows,
+    [OP_GATHER_ROWS] = gradient_gather_rows, [OP_PIXEL_SHUFFLE] = gradient_pixel_shuffle,
 };
 
 bool gradient_wanted(const differ *d, tensor x) {

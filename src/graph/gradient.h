@@ -24,7 +24,7 @@ gradient_rule gradient_group_norm, gradient_layer_norm; /* gradient_norm.c */
 gradient_rule gradient_attention;                       /* gradient_attention.c */
 /* gradient_elementwise.c */
 gradient_rule gradient_unary, gradient_binary, gradient_geglu, gradient_concat, gradient_slice,
-    gradient_upsample, gradient_embedding, gradient_gather_rows;
+    gradient_upsample, gradient_pixel_shuffle, gradient_embedding, gradient_gather_rows;
 
 /* Where the walk begins: the gradient of a loss by what it compares. `node` is the reduce_sum of the loss's
  * parts. */

@@ -87,6 +87,14 @@ void gradient_upsample(differ *d, const graph_node *node, tensor dy) {
                             graph_shape(g, x), g->activation));
 }
 
+/* A permutation: its transpose is its inverse. */
+void gradient_pixel_shuffle(differ *d, const graph_node *node, tensor dy) {
+    const pixel_shuffle_params *p = &node->params.pixel_shuffle;
+    gradient_add(d, node->bindings[0],
+                 p->inverse ? graph_pixel_shuffle(d->g, dy, p->block)
+                            : graph_pixel_unshuffle(d->g, dy, p->block));
+}
+
 static tensor scatter(differ *d, tensor index, tensor dy, gather_rows_grad_params p) {
     op_params params = {.gather_rows_grad = p};
     return graph_emit(d->g, OP_GATHER_ROWS_GRAD, "rows", (tensor[OP_MAX_BINDINGS]){index, dy}, &params,

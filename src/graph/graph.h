@@ -149,6 +149,10 @@ tensor graph_concat(graph *g, tensor a, tensor b);                       /* alon
 tensor graph_slice(graph *g, tensor x, uint32_t offset, uint32_t count); /* of channels */
 tensor graph_upsample(graph *g, tensor x);                               /* nearest x2 */
 
+/* Depth to space: {n, h, w, block*block*c} to {n, h*block, w*block, c}; and space to depth. See params.h for the order. */
+tensor graph_pixel_shuffle(graph *g, tensor x, uint32_t block);
+tensor graph_pixel_unshuffle(graph *g, tensor x, uint32_t block);
+
 /* The same bytes under another shape with as many elements. */
 tensor graph_view(graph *g, tensor x, shape4 shape);
 

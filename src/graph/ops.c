@@ -88,6 +88,39 @@ tensor graph_upsample(graph *g, tensor x) {
                       (shape4){s.n, 2 * s.h, 2 * s.w, s.c}, g->activation);
 }
 
+/* `coarse` is the shape with fewer pixels. */
+static tensor shuffle(graph *g, tensor x, shape4 coarse, uint32_t block, bool inverse) {
+    shape4 fine = {coarse.n, coarse.h * block, coarse.w * block, coarse.c / block / block};
+    op_params params = {
+        .pixel_shuffle = {
+            .n = coarse.n, .h = coarse.h, .w = coarse.w, .c = fine.c, .block = block, .inverse = inverse}};
+    return graph_emit(g, OP_PIXEL_SHUFFLE, inverse ? "unshuffle" : "shuffle", (tensor[OP_MAX_BINDINGS]){x},
+                      &params, inverse ? coarse : fine, g->activation);
+}
+
+tensor graph_pixel_shuffle(graph *g, tensor x, uint32_t block) {
+    if (!graph_ok(g)) return TENSOR_NONE;
+    shape4 s = graph_shape(g, x);
+    if (block == 0 || block > s.c || s.c % ((uint64_t)block * block) || s.h > UINT32_MAX / block ||
+        s.w > UINT32_MAX / block) {
+        graph_fail(g, MZT_ERROR_INVALID, "pixel_shuffle: %u channels in blocks of %u x %u", (unsigned)s.c,
+                   (unsigned)block, (unsigned)block);
+        return TENSOR_NONE;
+    }
+    return shuffle(g, x, s, block, false);
+}
+
+tensor graph_pixel_unshuffle(graph *g, tensor x, uint32_t block) {
+    if (!graph_ok(g)) return TENSOR_NONE;
+    shape4 s = graph_shape(g, x);
+    if (block == 0 || s.h % block || s.w % block || (uint64_t)s.c * block > UINT32_MAX / block) {
+        graph_fail(g, MZT_ERROR_INVALID, "pixel_unshuffle: %u x %u pixels in blocks of %u x %u",
+                   (unsigned)s.w, (unsigned)s.h, (unsigned)block, (unsigned)block);
+        return TENSOR_NONE;
+    }
+    return shuffle(g, x, (shape4){s.n, s.h / block, s.w / block, s.c * block * block}, block, true);
+}
+
 tensor graph_attention(graph *g, tensor q, tensor k, tensor v, uint32_t heads, bool causal, float scale) {
     if (!graph_ok(g)) return TENSOR_NONE;
     shape4 sq = graph_shape(g, q), sk = graph_shape(g, k), sv = graph_shape(g, v);

@@ -78,6 +78,7 @@ tensor vae_describe_encoder(graph *g, const vae_config *config, tensor picture, 
         return TENSOR_NONE;
     }
     graph_scope_begin(g, "encoder");
+    if (config->patch_size > 1) picture = graph_pixel_unshuffle(g, picture, config->patch_size);
     tensor x = model_conv(g, picture, "conv_in", config->channels[0], 3, b->options.wrap);
     for (uint32_t level = 0; level < config->levels; level++) {
         graph_scope_begin(g, "down_blocks.%u", (unsigned)level);
@@ -113,7 +114,9 @@ tensor vae_describe_decoder(graph *g, const vae_config *config, tensor latent, c
         if (level > 0) x = model_upsample(g, x, "upsamplers.0", 2 * s.h, 2 * s.w, b->options.wrap);
         graph_scope_end(g);
     }
-    x = finish(b, x, config->out_channels);
+    const uint32_t patch = config->patch_size > 1 ? config->patch_size : 1;
+    x = finish(b, x, config->out_channels * patch * patch);
+    if (patch > 1) x = graph_pixel_shuffle(g, x, patch);
     graph_scope_end(g);
     return x;
 }

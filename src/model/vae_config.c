@@ -14,13 +14,11 @@ static const config_fixed fixed_options[] = {
 };
 
 static const char *const known_options[] = {
-    "block_out_channels", "force_upcast",
-    "in_channels",        "latent_channels",
-    "layers_per_block",   "mid_block_add_attention",
-    "norm_num_groups",    "out_channels",
-    "sample_size",        "scaling_factor",
-    "shift_factor",       "use_post_quant_conv",
-    "use_quant_conv",     NULL,
+    "block_out_channels",  "force_upcast",     "in_channels",
+    "latent_channels",     "layers_per_block", "mid_block_add_attention",
+    "norm_num_groups",     "out_channels",     "patch_size",
+    "sample_size",         "scaling_factor",   "shift_factor",
+    "use_post_quant_conv", "use_quant_conv",   NULL,
 };
 
 /* Fixed options say that each block type is the only one; here, that there is one for each level. */
@@ -54,6 +52,7 @@ mzt_status vae_config_read(json_value root, vae_config *config, mzt_error *error
     TRY(config_u32(root, "in_channels", 1, 1024, 3, &config->in_channels, error));
     TRY(config_u32(root, "out_channels", 1, 1024, 3, &config->out_channels, error));
     TRY(config_u32(root, "latent_channels", 1, 1024, 4, &config->latent_channels, error));
+    TRY(config_u32(root, "patch_size", 1, 64, 1, &config->patch_size, error));
     TRY(config_u32(root, "layers_per_block", 1, 64, 1, &config->layers, error));
     TRY(config_levels(root, "sample_size", 1, CONFIG_MAX_CHANNELS, 2, 0, config->sample_size, error));
     TRY(json_get_bool(root, "mid_block_add_attention", true, &config->mid_attention, error));
@@ -65,5 +64,5 @@ mzt_status vae_config_read(json_value root, vae_config *config, mzt_error *error
 }
 
 uint32_t vae_factor(const vae_config *config) {
-    return 1u << (config->levels - 1);
+    return (config->patch_size ? config->patch_size : 1) << (config->levels - 1);
 }

@@ -11,6 +11,9 @@ typedef struct vae_config {
     uint32_t in_channels, out_channels; /* of pictures: 3 RGB, 4 RGBA */
     uint32_t latent_channels;
     uint32_t sample_size[2]; /* height, width in pixels that the model was made for; 0: not said */
+    /* Squares of so many pixels a side become one pixel of the networks, with all their values as channels: the
+     * outermost levels, which cost most, are left out. Not in diffusers, where it is always 1. */
+    uint32_t patch_size;
     uint32_t levels;
     uint32_t channels[VAE_MAX_LEVELS]; /* finest level first */
     uint32_t layers;                   /* residual blocks per encoder level; the decoder has one more */

@@ -88,6 +88,8 @@ static void test_bindings(void **state) {
         {OP_SLICE, SLICE_X, "x"},
         {OP_SLICE, SLICE_OUT, "out"},
         {OP_UPSAMPLE, UPSAMPLE_X, "x"},
+        {OP_PIXEL_SHUFFLE, PIXEL_SHUFFLE_X, "x"},
+        {OP_PIXEL_SHUFFLE, PIXEL_SHUFFLE_OUT, "out"},
         {OP_UPSAMPLE, UPSAMPLE_OUT, "out"},
         {OP_EMBEDDING, EMBEDDING_IDS, "ids"},
         {OP_EMBEDDING, EMBEDDING_TABLE, "table"},
@@ -480,6 +482,14 @@ static void test_rows(void **state) {
     op_params upsample = {.upsample = {.n = 1, .h = 2, .w = 1, .c = 2}};
     run(OP_UPSAMPLE, &upsample, (cpu_call){.operands = {F32(x), F32(out)}});
     expect(out, (double[]){1, 2, 1, 2, 1, 2, 1, 2, 3, 4, 3, 4, 3, 4, 3, 4}, 16);
+    float fine[] = {11, 12, 13, 14, 21, 22, 23, 24}; /* two rows of four pixels */
+    op_params shuffle = {.pixel_shuffle = {.n = 1, .h = 1, .w = 2, .c = 1, .block = 2, .inverse = 1}};
+    run(OP_PIXEL_SHUFFLE, &shuffle, (cpu_call){.operands = {F32(fine), F32(out)}});
+    expect(out, (double[]){11, 12, 21, 22, 13, 14, 23, 24}, 8);
+    shuffle.pixel_shuffle.inverse = 0;
+    memcpy(fine, out, sizeof fine);
+    run(OP_PIXEL_SHUFFLE, &shuffle, (cpu_call){.operands = {F32(fine), F32(out)}});
+    expect(out, (double[]){11, 12, 13, 14, 21, 22, 23, 24}, 8);
     uint32_t ids[] = {1, 7, 0, 2};
     op_params embedding = {.embedding = {.rows = 4, .c = 2, .vocabulary = 3, .length = 2, .table_rows = 3}};
     float positions[] = {10, 20, 30, 40};

@@ -275,6 +275,17 @@ static void make_upsample(ops_random *r, uint32_t index, op_params *params) {
                                              .c = ops_pick_width(r)};
 }
 
+static void make_pixel_shuffle(ops_random *r, uint32_t index, op_params *params) {
+    params->pixel_shuffle = (pixel_shuffle_params){.n = 1, .h = 1, .w = 1, .c = 1, .block = 1};
+    if (index)
+        params->pixel_shuffle = (pixel_shuffle_params){.n = ops_random_between(r, 1, 3),
+                                                       .h = ops_random_between(r, 1, 7),
+                                                       .w = ops_random_between(r, 1, 7),
+                                                       .c = ops_random_between(r, 1, 9),
+                                                       .block = ops_random_between(r, 1, 5),
+                                                       .inverse = ops_chance(r, 50)};
+}
+
 static void make_embedding(ops_random *r, uint32_t index, op_params *params) {
     embedding_params *p = &params->embedding;
     *p = (embedding_params){.rows = 1, .c = 1, .vocabulary = 1, .table_rows = 1};

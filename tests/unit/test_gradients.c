@@ -173,6 +173,21 @@ static tensor describe_upsample(bench *b) {
     return graph_upsample(b->g, source(b, picture(b)));
 }
 
+static tensor describe_pixel_shuffle(bench *b) {
+    shape4 s = picture(b);
+    uint32_t block = between(b, 1, 3);
+    s.c = block * block * between(b, 1, 3);
+    return graph_pixel_shuffle(b->g, source(b, s), block);
+}
+
+static tensor describe_pixel_unshuffle(bench *b) {
+    shape4 s = picture(b);
+    uint32_t block = between(b, 1, 3);
+    s.h *= block;
+    s.w *= block;
+    return graph_pixel_unshuffle(b->g, source(b, s), block);
+}
+
 /* At least two keys: the probability of a single one is 1, whatever q and k are. */
 static tensor attention(bench *b, bool causal, uint32_t lq, uint32_t lk) {
     uint32_t n = between(b, 1, 2), heads = between(b, 1, 3), c = heads * between(b, 1, 5);
@@ -412,6 +427,8 @@ static const rule_case cases[] = {
     {"concat", describe_concat, 1},
     {"slice", describe_slice, 1},
     {"upsample", describe_upsample, 1},
+    {"pixel_shuffle", describe_pixel_shuffle, 1},
+    {"pixel_unshuffle", describe_pixel_unshuffle, 1},
     {"attention", describe_attention, 1.5},
     {"causal attention", describe_causal, 1.5},
     {"embedding", describe_embedding, 1},

@@ -121,6 +121,9 @@ static tensor random_step(network *n) {
         return graph_view(g, graph_linear(g, y, "view", s.c, false), s);
     case 9:
         return s.c > 8 ? graph_slice(g, x, s.c - 8, 8) : x;
+    case 10:
+        if (s.h % 2 == 0 && s.w % 2 == 0 && s.c <= 8) return graph_pixel_unshuffle(g, x, 2);
+        return s.c % 16 == 0 && s.h * s.w <= 200 ? graph_pixel_shuffle(g, x, 2) : x;
     default:
         return random_conv(n, x);
     }

@@ -184,6 +184,10 @@ static void test_vae_and_clip(void **state) {
     assert_int_equal(read_text(VAE, "v", vae, &any, &error), MZT_OK);
     assert_int_equal(any.vae.in_channels, 4);
     assert_int_equal(any.vae.latent_channels, 8);
+    assert_int_equal(any.vae.patch_size, 1);
+    assert_int_equal(vae_factor(&any.vae), 1u << (any.vae.levels - 1));
+    any.vae.patch_size = 4;
+    assert_int_equal(vae_factor(&any.vae), 4u << (any.vae.levels - 1));
     assert_true(!any.vae.quant_conv && any.vae.post_quant_conv && !any.vae.mid_attention);
     assert_true(any.vae.shift_factor == 0.5f && any.vae.scaling_factor == 0.18215f);
     assert_int_equal(vae_factor(&any.vae), 2);

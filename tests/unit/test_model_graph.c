@@ -359,6 +359,31 @@ static bool has_old_names(const void *user, const char *name) {
 }
 
 /* Autoencoders saved before diffusers renamed the attention's parameters. */
+/* Patches of 4 x 4 pixels: the networks work on 16 x 16, all 64 values of a patch as channels. */
+static void test_vae_patches(void **state) {
+    (void)state;
+    const vae_config vae = {.in_channels = 4,
+                            .out_channels = 4,
+                            .latent_channels = 8,
+                            .patch_size = 4,
+                            .levels = 2,
+                            .channels = {8, 16},
+                            .layers = 1,
+                            .groups = 4};
+    base_host host = host_make(NULL);
+    graph *g = graph_create(&host, DTYPE_F32, DTYPE_F32);
+    const shape4 in = {1, 64, 64, 4}, small = {1, 8, 8, 8};
+    const shape4 moments =
+        graph_shape(g, vae_describe_encoder(g, &vae, graph_input(g, "picture", DTYPE_F32, in), NULL));
+    const shape4 out =
+        graph_shape(g, vae_describe_decoder(g, &vae, graph_input(g, "latent", DTYPE_F32, small), NULL));
+    mzt_error error;
+    assert_int_equal(graph_check(g, &error), MZT_OK);
+    assert_true(moments.h == 8 && moments.w == 8 && moments.c == 16);
+    assert_true(out.h == 64 && out.w == 64 && out.c == 4);
+    graph_destroy(g);
+}
+
 static void test_old_vae_names(void **state) {
     (void)state;
     base_host host = host_make(NULL);
@@ -390,7 +415,7 @@ int main(void) {
         cmocka_unit_test(test_published),          cmocka_unit_test(test_reference_names),
         cmocka_unit_test(test_uneven_sizes),       cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_guidance_embedding), cmocka_unit_test(test_eos_rows),
-        cmocka_unit_test(test_old_vae_names),
+        cmocka_unit_test(test_vae_patches),        cmocka_unit_test(test_old_vae_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
