@@ -20,8 +20,11 @@ void main() {
     uint row = min(step_index[0], p.steps - 1u) * OPTIMIZER_ROW_LENGTH;
     float factor = table[row + OPTIMIZER_ROW_GRADIENT_SCALE], most = table[row + OPTIMIZER_ROW_MAX_NORM];
     if ((p.flags & ADAMW_NORM) != 0u) {
-        if ((norm[0] & 0x7f800000u) == 0x7f800000u) return; // not finite
-        if (most > 0.0) factor *= min(1.0, most / (factor * sqrt(uintBitsToFloat(norm[0])) + 1e-6));
+        bool scaled = (p.flags & ADAMW_SCALED) != 0u;
+        uint squares = norm[scaled ? LOSS_SCALE_SQUARES : 0u];
+        if ((squares & 0x7f800000u) == 0x7f800000u) return; // not finite
+        if (scaled) factor *= uintBitsToFloat(norm[LOSS_SCALE_INVERSE]);
+        if (most > 0.0) factor *= min(1.0, most / (factor * sqrt(uintBitsToFloat(squares)) + 1e-6));
     }
     float g = factor * gradient[i], beta1 = table[row + OPTIMIZER_ROW_BETA1], beta2 = table[row + OPTIMIZER_ROW_BETA2];
     float new_m = beta1 * m[i] + (1.0 - beta1) * g, new_v = beta2 * v[i] + (1.0 - beta2) * g * g;

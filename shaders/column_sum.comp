@@ -27,5 +27,5 @@ void main() {
     if (lane != 0u || column >= p.c) return;
     float total = 0.0;
     for (uint i = 0u; i < LANES; i++) total += sums[i * TILE_N + id];
-    result[item * p.c + column] = total;
+    result[(split * p.out_samples + p.sample0 + sample_) * p.c + column] = total;
 }

@@ -17,8 +17,8 @@ shared uint hits[WORDS];
 
 void main() {
     uint id = gl_LocalInvocationID.x, across = (p.c + LOCAL - 1u) / LOCAL, row = GROUP / across;
-    if (row >= p.x_rows) return; // the whole workgroup
-    uint column = (GROUP - row * across) * LOCAL + id, block = row / p.block, inner = row - block * p.block;
+    if (row >= p.blocks * p.block) return; // the whole workgroup
+    uint column = (GROUP - row * across) * LOCAL + id, inner = row % p.block, block = p.block0 + row / p.block;
     uint blocks = p.x_rows / p.block, reads = p.rows / p.block;
     Sum sum = EMPTY_SUM;
     for (uint first = 0u; first < reads; first += LOCAL) {

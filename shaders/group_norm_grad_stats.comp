@@ -38,6 +38,7 @@ void main() {
     if (lane != 0u || channel >= p.c) return;
     vec2 total = vec2(0.0);
     for (uint i = 0u; i < LANES; i++) total += sums[i * TILE_N + id];
-    result[2u * item * p.c + channel] = total.x;
-    result[(2u * item + 1u) * p.c + channel] = total.y;
+    uint row_out = 2u * (chunk * p.out_samples + p.sample0 + sample_);
+    result[row_out * p.c + channel] = total.x;
+    result[(row_out + 1u) * p.c + channel] = total.y;
 }

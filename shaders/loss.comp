@@ -23,9 +23,9 @@ void main() {
         float d = load_x(i);
         if ((p.flags & LOSS_TARGET) != 0u) d -= target[i];
         float value = loss_value(p.kind, p.beta, d);
-        if (p.weight_each != 0u) value *= weight[i / p.weight_each];
+        if (p.weight_each != 0u) value *= weight[(p.weight_first + i) / p.weight_each];
         add(sum, value);
     }
     float total = workgroup_sum(sum.total);
-    if (id == 0u) result[part] = p.scale * total;
+    if (id == 0u) result[p.out_first + part] = p.scale * total;
 }

@@ -9,7 +9,8 @@ PUSH_CONSTANTS(MZT_PARAMS_LOSS_GRAD)
 layout(binding = 0) readonly buffer X { A x[]; };
 layout(binding = 1) readonly buffer Target { float target[]; };
 layout(binding = 2) readonly buffer Weight { float weight[]; };
-layout(binding = 3) writeonly buffer Dx { A dx[]; };
+layout(binding = 3) readonly buffer Factor { float factor[]; };
+layout(binding = 4) writeonly buffer Dx { A dx[]; };
 
 void main() {
     uint i = ITEM;
@@ -17,6 +18,7 @@ void main() {
     float d = float(x[i]);
     if ((p.flags & LOSS_TARGET) != 0u) d -= target[i];
     float slope = p.scale * loss_slope(p.kind, p.beta, d);
-    if (p.weight_each != 0u) slope *= weight[i / p.weight_each];
+    if (p.weight_each != 0u) slope *= weight[(p.weight_first + i) / p.weight_each];
+    if ((p.flags & LOSS_SCALED) != 0u) slope *= factor[LOSS_SCALE_NOW];
     dx[i] = A(slope);
 }

@@ -36,6 +36,7 @@ static const fast_op *const table[OP_COUNT] = {
     [OP_LOSS_GRAD] = &fast_loss_grad,
     [OP_SQUARE_SUM] = &fast_square_sum,
     [OP_ADAMW] = &fast_adamw,
+    [OP_ACCUMULATE] = &fast_accumulate,
 };
 
 static const fast_op *find_op(op o) {

@@ -65,8 +65,8 @@ extern const fast_op fast_weight_grad;                          /* fast_grad_mat
 extern const fast_op fast_attention_stats, fast_attention_grad; /* fast_grad_attention.c */
 extern const fast_op fast_group_norm_grad_stats, fast_group_norm_grad, fast_layer_norm_grad,
     fast_layer_norm_param_grad; /* fast_grad_norm.c */
-extern const fast_op fast_unary_grad, fast_geglu_grad, fast_loss_grad,
-    fast_adamw; /* fast_grad_elementwise.c */
+extern const fast_op fast_unary_grad, fast_geglu_grad, fast_loss_grad, fast_adamw,
+    fast_accumulate; /* fast_grad_elementwise.c */
 extern const fast_op fast_column_sum, fast_reduce_sum, fast_loss, fast_square_sum,
     fast_gather_rows_grad;                                                   /* fast_grad_sum.c */
 extern const fast_op fast_transpose_weight, fast_dilate, fast_upsample_grad; /* fast_grad_move.c */

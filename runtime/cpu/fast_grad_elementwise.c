@@ -79,14 +79,17 @@ static void loss_grad_range(void *argument, uint64_t first, uint64_t last, uint3
     const fast_job *job = argument;
     const loss_grad_params *p = &job->call->params->loss_grad;
     const cpu_operand *o = job->call->operands;
-    const float *target = o[LOSS_GRAD_TARGET].data, *weight = o[LOSS_GRAD_WEIGHT].data;
+    const float *target = o[LOSS_GRAD_TARGET].data, *weight = o[LOSS_GRAD_WEIGHT].data,
+                factor =
+                    p->flags & LOSS_SCALED ? ((const float *)o[LOSS_GRAD_FACTOR].data)[LOSS_SCALE_NOW] : 1;
     float x[STRETCH];
     for (uint64_t i = first; i < last;) {
         /* up to where the weight changes */
-        uint64_t room = p->weight_each ? p->weight_each - i % p->weight_each : STRETCH,
+        uint64_t w = p->weight_first + i,
+                 room = p->weight_each ? p->weight_each - w % p->weight_each : STRETCH,
                  left = room < last - i ? room : last - i;
         size_t count = left < STRETCH ? (size_t)left : STRETCH;
-        float scale = p->weight_each ? p->scale * weight[i / p->weight_each] : p->scale;
+        float scale = factor * (p->weight_each ? p->scale * weight[w / p->weight_each] : p->scale);
         job->f->kernels->load(o[LOSS_GRAD_X].type, operand_at(&o[LOSS_GRAD_X], i), count, x);
         for (size_t j = 0; p->flags & LOSS_TARGET && j < count; j++)
             x[j] -= target[i + j];
@@ -130,8 +133,11 @@ static void adamw_range(void *argument, uint64_t first, uint64_t last, uint32_t 
 static double gradient_scale(const cpu_call *call, const float *row) {
     double scale = (double)row[OPTIMIZER_ROW_GRADIENT_SCALE], most = (double)row[OPTIMIZER_ROW_MAX_NORM];
     if (!(call->params->adamw.flags & ADAMW_NORM)) return scale;
-    double squares = (double)*(const float *)call->operands[ADAMW_IN_NORM].data;
+    const float *norm = call->operands[ADAMW_IN_NORM].data;
+    const bool scaled = call->params->adamw.flags & ADAMW_SCALED;
+    double squares = (double)norm[scaled ? LOSS_SCALE_SQUARES : 0];
     if (!isfinite(squares)) return NAN;
+    if (scaled) scale *= (double)norm[LOSS_SCALE_INVERSE];
     double clip = most / (scale * sqrt(squares) + 1e-6);
     return most > 0 && clip < 1 ? scale * clip : scale;
 }
@@ -162,7 +168,27 @@ static bool run_adamw(const fast_program *f, const cpu_call *call) {
     return true;
 }
 
+static void accumulate_range(void *argument, uint64_t first, uint64_t last, uint32_t worker) {
+    (void)worker;
+    const fast_job *job = argument;
+    const cpu_operand *o = job->call->operands;
+    const bool begins = *(const uint32_t *)o[ACCUMULATE_INDEX].data == 0;
+    float *sum = operand_at(&o[ACCUMULATE_SUM], first);
+    const float *x = operand_at(&o[ACCUMULATE_X], first);
+    if (begins)
+        memcpy(sum, x, (size_t)(last - first) * sizeof *sum);
+    else
+        job->f->kernels->add(sum, x, (size_t)(last - first));
+}
+
+static bool run_accumulate(const fast_program *f, const cpu_call *call) {
+    fast_job job = {f, call};
+    thread_pool_for(call->pool, call->params->accumulate.count, 8 * STRETCH, accumulate_range, &job);
+    return true;
+}
+
 const fast_op fast_unary_grad = {NULL, NULL, run_unary_grad};
 const fast_op fast_geglu_grad = {NULL, NULL, run_geglu_grad};
 const fast_op fast_loss_grad = {NULL, NULL, run_loss_grad};
 const fast_op fast_adamw = {NULL, NULL, run_adamw};
+const fast_op fast_accumulate = {NULL, NULL, run_accumulate};

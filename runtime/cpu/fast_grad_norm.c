@@ -199,8 +199,8 @@ static void add_group_norm_rows(void *argument, uint64_t first, uint64_t last, u
         }
         flush(k, totals, sums, 2 * (size_t)p->c);
         k->multiply_by(totals + p->c, scales, p->c);
-        memcpy(operand_at(&o[GROUP_NORM_GRAD_STATS_OUT], (chunk * p->n + sample) * 2 * p->c), totals,
-               2 * (size_t)p->c * sizeof *totals);
+        const uint64_t at = (chunk * p->out_samples + p->sample0 + sample) * 2 * p->c;
+        memcpy(operand_at(&o[GROUP_NORM_GRAD_STATS_OUT], at), totals, 2 * (size_t)p->c * sizeof *totals);
     }
 }
 

@@ -39,9 +39,9 @@ static void column_sum_items(void *argument, uint64_t first, uint64_t last, uint
             }
             k->add(totals, sums, count);
         }
-        memcpy(
-            operand_at(&job->call->operands[COLUMN_SUM_OUT], (split * p->samples + sample) * p->c + column),
-            totals, count * sizeof *totals);
+        const uint64_t row_out = split * p->out_samples + p->sample0 + sample;
+        memcpy(operand_at(&job->call->operands[COLUMN_SUM_OUT], row_out * p->c + column), totals,
+               count * sizeof *totals);
     }
 }
 
@@ -127,17 +127,18 @@ static void loss_parts(void *argument, uint64_t first, uint64_t last, uint32_t w
         if (end > p->count) end = p->count;
         for (uint64_t i = begin; i < end;) {
             /* up to where the weight changes */
-            uint64_t room = p->weight_each ? p->weight_each - i % p->weight_each : STRETCH,
+            uint64_t w = p->weight_first + i,
+                     room = p->weight_each ? p->weight_each - w % p->weight_each : STRETCH,
                      left = room < end - i ? room : end - i;
             size_t count = left < STRETCH ? (size_t)left : STRETCH;
             job->f->kernels->load(o[LOSS_X].type, operand_at(&o[LOSS_X], i), count, x);
             if (p->flags & LOSS_TARGET) job->f->kernels->combine(x, 1, target + i, -1, count);
             double more = p->kind == LOSS_SQUARE ? job->f->kernels->sum_squares(x, 0, count)
                                                  : loss_sum(p->kind, p->beta, x, count);
-            sum += p->weight_each ? more * (double)weight[i / p->weight_each] : more;
+            sum += p->weight_each ? more * (double)weight[w / p->weight_each] : more;
             i += count;
         }
-        *(float *)operand_at(&o[LOSS_OUT], part) = (float)((double)p->scale * sum);
+        *(float *)operand_at(&o[LOSS_OUT], p->out_first + part) = (float)((double)p->scale * sum);
     }
 }
 
@@ -161,8 +162,8 @@ static void gather_rows_grad_blocks(void *argument, uint64_t first, uint64_t las
     uint64_t blocks = p->x_rows / p->block, size = (uint64_t)p->block * p->c;
     memset(dx + first * size, 0, (last - first) * size * sizeof *dx);
     for (uint64_t r = 0; r < p->rows / p->block; r++) {
-        uint64_t block = index[r] < blocks ? index[r] : p->beyond;
-        if (block < first || block >= last) continue;
+        uint64_t block = (index[r] < blocks ? index[r] : p->beyond) - (uint64_t)p->block0;
+        if (block < first || block >= last) continue; /* below block0 it has wrapped round */
         for (uint64_t i = 0; i < p->block; i++) {
             job->f->kernels->load(dy->type, operand_at(dy, r * size + i * p->c), p->c, row);
             job->f->kernels->add(dx + block * size + i * p->c, row, p->c);
@@ -178,7 +179,7 @@ static fast_scratch gather_rows_grad_scratch(const fast_program *f, const cpu_ca
 static bool run_gather_rows_grad(const fast_program *f, const cpu_call *call) {
     const gather_rows_grad_params *p = &call->params->gather_rows_grad;
     fast_job job = {f, call};
-    thread_pool_for(call->pool, p->x_rows / p->block, 1, gather_rows_grad_blocks, &job);
+    thread_pool_for(call->pool, p->blocks, 1, gather_rows_grad_blocks, &job);
     return true;
 }
 

@@ -80,7 +80,7 @@ static uint64_t count_items(op o, const op_params *p) {
         return (uint64_t)p->attention_grad.batch * p->attention_grad.heads *
                (p->attention_grad.kind == ATTENTION_GRAD_Q ? p->attention_grad.lq : p->attention_grad.lk);
     case OP_GATHER_ROWS_GRAD:
-        return p->gather_rows_grad.x_rows;
+        return (uint64_t)p->gather_rows_grad.blocks * p->gather_rows_grad.block;
     case OP_UPSAMPLE_GRAD:
         return (uint64_t)p->upsample_grad.n * p->upsample_grad.h * p->upsample_grad.w;
     case OP_LOSS:
@@ -91,6 +91,10 @@ static uint64_t count_items(op o, const op_params *p) {
         return p->square_sum.parts;
     case OP_ADAMW:
         return p->adamw.count;
+    case OP_ACCUMULATE:
+        return p->accumulate.count;
+    case OP_LOSS_SCALE:
+        return 1;
     case OP_COUNT:
         break;
     }

@@ -33,7 +33,8 @@ reference_function reference_layer_norm_grad, reference_layer_norm_param_grad,
     reference_group_norm_grad_stats, reference_group_norm_grad;
 reference_function reference_attention_stats,
     reference_attention_grad;                             /* items are [batch][heads][lq or lk] */
-reference_function reference_square_sum, reference_adamw; /* reference_optimizer.c: parts; elements */
+reference_function reference_square_sum, reference_adamw, reference_accumulate,
+    reference_loss_scale; /* reference_optimizer.c: parts; elements; elements; one */
 reference_function reference_guidance;                    /* items are samples */
 
 /* Computes one dispatch; the whole of the cpu-reference backend. */

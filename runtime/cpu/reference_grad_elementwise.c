@@ -78,7 +78,7 @@ bool reference_gather_rows_grad(const cpu_call *call, uint64_t first, uint64_t l
     double *sums = host_calloc(call->host, p->c, sizeof *sums);
     if (!sums) return false;
     for (uint64_t row = first; row < last; row++) {
-        uint64_t block = row / p->block, inner = row % p->block;
+        uint64_t block = p->block0 + row / p->block, inner = row % p->block;
         for (uint64_t c = 0; c < p->c; c++)
             sums[c] = 0;
         for (uint64_t r = 0; r < p->rows / p->block; r++) {
@@ -135,19 +135,22 @@ bool reference_loss(const cpu_call *call, uint64_t first, uint64_t last) {
         if (end > p->count) end = p->count;
         double sum = 0;
         for (uint64_t i = begin; i < end; i++)
-            sum += weight_of(call, p->weight_each, i) *
+            sum += weight_of(call, p->weight_each, p->weight_first + i) *
                    loss_value(p->kind, (double)p->beta, difference(call, p->flags, i));
-        operand_store(&call->operands[LOSS_OUT], part, (double)p->scale * sum);
+        operand_store(&call->operands[LOSS_OUT], p->out_first + part, (double)p->scale * sum);
     }
     return true;
 }
 
 bool reference_loss_grad(const cpu_call *call, uint64_t first, uint64_t last) {
     const loss_grad_params *p = &call->params->loss_grad;
+    const double factor =
+        p->flags & LOSS_SCALED ? operand_load(&call->operands[LOSS_GRAD_FACTOR], LOSS_SCALE_NOW) : 1;
     for (uint64_t i = first; i < last; i++) {
         double slope = loss_slope(p->kind, (double)p->beta, difference(call, p->flags, i));
         operand_store(&call->operands[LOSS_GRAD_DX], i,
-                      (double)p->scale * weight_of(call, p->weight_each, i) * slope);
+                      factor * (double)p->scale * weight_of(call, p->weight_each, p->weight_first + i) *
+                          slope);
     }
     return true;
 }

@@ -108,7 +108,7 @@ bool reference_column_sum(const cpu_call *call, uint64_t first, uint64_t last) {
             double sum = 0;
             for (uint64_t row = begin; row < end; row++)
                 sum += operand_load(&o[COLUMN_SUM_X], (sample * p->rows + row) * p->c + c);
-            operand_store(&o[COLUMN_SUM_OUT], item * p->c + c, sum);
+            operand_store(&o[COLUMN_SUM_OUT], (split * p->out_samples + p->sample0 + sample) * p->c + c, sum);
         }
     }
     return true;

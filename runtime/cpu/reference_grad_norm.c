@@ -86,7 +86,7 @@ bool reference_group_norm_grad_stats(const cpu_call *call, uint64_t first, uint6
                 sum += dy;
                 product += dy * (operand_load(&o[GROUP_NORM_GRAD_STATS_X], at) - mean) * scale;
             }
-            uint64_t out = (chunk * p->n + sample) * 2 * p->c + c;
+            uint64_t out = (chunk * p->out_samples + p->sample0 + sample) * 2 * p->c + c;
             operand_store(&o[GROUP_NORM_GRAD_STATS_OUT], out, sum);
             operand_store(&o[GROUP_NORM_GRAD_STATS_OUT], out + p->c, product);
         }

@@ -22,8 +22,10 @@ bool reference_square_sum(const cpu_call *call, uint64_t first, uint64_t last) {
 static double gradient_factor(const cpu_call *call, const float *row) {
     double factor = (double)row[OPTIMIZER_ROW_GRADIENT_SCALE], most = (double)row[OPTIMIZER_ROW_MAX_NORM];
     if (!(call->params->adamw.flags & ADAMW_NORM)) return factor;
-    double squares = operand_load(&call->operands[ADAMW_IN_NORM], 0);
+    const bool scaled = call->params->adamw.flags & ADAMW_SCALED;
+    double squares = operand_load(&call->operands[ADAMW_IN_NORM], scaled ? LOSS_SCALE_SQUARES : 0);
     if (!isfinite(squares)) return NAN;
+    if (scaled) factor *= operand_load(&call->operands[ADAMW_IN_NORM], LOSS_SCALE_INVERSE);
     if (!(most > 0)) return factor;
     double clip = most / (factor * sqrt(squares) + 1e-6);
     return clip < 1 ? factor * clip : factor;
@@ -55,5 +57,34 @@ bool reference_adamw(const cpu_call *call, uint64_t first, uint64_t last) {
             operand_store(&o[ADAMW_IN_AVERAGE], i,
                           kept * operand_load(&o[ADAMW_IN_AVERAGE], i) + (1 - kept) * weight);
     }
+    return true;
+}
+
+bool reference_accumulate(const cpu_call *call, uint64_t first, uint64_t last) {
+    const cpu_operand *x = &call->operands[ACCUMULATE_X], *sum = &call->operands[ACCUMULATE_SUM];
+    const bool begins = ((const uint32_t *)call->operands[ACCUMULATE_INDEX].data)[0] == 0;
+    for (uint64_t i = first; i < last; i++)
+        operand_store(sum, i, operand_load(x, i) + (begins ? 0 : operand_load(sum, i)));
+    return true;
+}
+
+bool reference_loss_scale(const cpu_call *call, uint64_t first, uint64_t last) {
+    (void)first;
+    (void)last;
+    const loss_scale_params *p = &call->params->loss_scale;
+    const float squares = *(const float *)call->operands[LOSS_SCALE_IN_SQUARES].data;
+    float *state = call->operands[LOSS_SCALE_STATE].data;
+    state[LOSS_SCALE_SQUARES] = squares;
+    state[LOSS_SCALE_INVERSE] = 1 / state[LOSS_SCALE_NOW];
+    if (!isfinite(squares)) {
+        state[LOSS_SCALE_NOW] = fmaxf(state[LOSS_SCALE_NOW] / 2, p->least);
+        state[LOSS_SCALE_GOOD] = 0;
+        state[LOSS_SCALE_SKIPPED] += 1;
+        return true;
+    }
+    state[LOSS_SCALE_GOOD] += 1;
+    if (!(state[LOSS_SCALE_GOOD] >= (float)p->grow_after)) return true;
+    state[LOSS_SCALE_NOW] = fminf(state[LOSS_SCALE_NOW] * 2, p->most);
+    state[LOSS_SCALE_GOOD] = 0;
     return true;
 }

@@ -55,8 +55,9 @@ static const op_info table[OP_COUNT] = {
         ROW(attention_grad, 6, 5, READ("q", ACTIVATION), READ("k", ACTIVATION), READ("v", ACTIVATION),
             READ("dout", ACTIVATION), READ("stats", F32), WRITE("dx", ACTIVATION)),
     [OP_UPSAMPLE_GRAD] = ROW(upsample_grad, 2, 1, READ("dy", ACTIVATION), WRITE("dx", ACTIVATION)),
-    [OP_LOSS_GRAD] = ROW(loss_grad, 4, 3, READ("x", ACTIVATION), READ_OPTIONAL("target", F32),
-                         READ_OPTIONAL("weight", F32), WRITE("dx", ACTIVATION)),
+    [OP_LOSS_GRAD] =
+        ROW(loss_grad, 5, 4, READ("x", ACTIVATION), READ_OPTIONAL("target", F32),
+            READ_OPTIONAL("weight", F32), READ_OPTIONAL("factor", F32), WRITE("dx", ACTIVATION)),
 #undef LIMITS
 /* Statistics and state are f32 whatever the activations are; both sides read the same inputs. */
 #define LIMITS                                                                                               \
@@ -86,6 +87,8 @@ static const op_info table[OP_COUNT] = {
     [OP_ADAMW] = ROW(adamw, 8, 4, READ("gradient", F32), READ("table", F32), READ("step", U32),
                      READ_OPTIONAL("norm", F32), READ_WRITE("weight", F32), READ_WRITE("m", F32),
                      READ_WRITE("v", F32), READ_WRITE_OPTIONAL("average", F32)),
+    [OP_ACCUMULATE] = ROW(accumulate, 3, 2, READ("x", F32), READ("index", U32), READ_WRITE("sum", F32)),
+    [OP_LOSS_SCALE] = ROW(loss_scale, 2, 1, READ("squares", F32), READ_WRITE("state", F32)),
 #undef LIMITS
 /* Copies. */
 #define LIMITS                                                                                               \

@@ -44,9 +44,11 @@
  *   gather_rows_grad    index:u dy -> dx:f
  *   upsample_grad       dy -> dx
  *   loss                x target:f? weight:f? -> out:f
- *   loss_grad           x target:f? weight:f? -> dx
+ *   loss_grad           x target:f? weight:f? factor:f? -> dx
  *   square_sum          x:f -> out:f
- *   adamw               gradient:f table:f step:u norm:f? -> weight:f m:f v:f average:f? (all read and written) */
+ *   adamw               gradient:f table:f step:u norm:f? -> weight:f m:f v:f average:f? (all read and written)
+ *   accumulate          x:f index:u -> sum:f (read and written)
+ *   loss_scale          squares:f -> state:f (read and written) */
 #define OP_LIST(X)                                                                                                     \
     X(OP_LINEAR, linear, MZT_PARAMS_LINEAR)                                                                            \
     X(OP_CONV2D, conv2d, MZT_PARAMS_CONV2D)                                                                            \
@@ -86,7 +88,9 @@
     X(OP_LOSS_GRAD, loss_grad, MZT_PARAMS_LOSS_GRAD)                                                                   \
     X(OP_SQUARE_SUM, square_sum, MZT_PARAMS_SQUARE_SUM)                                                                \
     X(OP_ADAMW, adamw, MZT_PARAMS_ADAMW)                                                                               \
-    X(OP_PIXEL_SHUFFLE, pixel_shuffle, MZT_PARAMS_PIXEL_SHUFFLE)
+    X(OP_PIXEL_SHUFFLE, pixel_shuffle, MZT_PARAMS_PIXEL_SHUFFLE)                                                       \
+    X(OP_ACCUMULATE, accumulate, MZT_PARAMS_ACCUMULATE)                                                                \
+    X(OP_LOSS_SCALE, loss_scale, MZT_PARAMS_LOSS_SCALE)
 
 typedef enum op {
 #define OP_ENUMERATOR(enumerator, name, params) enumerator,
@@ -155,7 +159,8 @@ op op_find(const char *name);
 uint64_t op_flops(op o, const op_params *params);
 
 /* Which elements of each binding one dispatch may touch: first ... end - 1, counted from the binding's start (both 0 for an
- * absent optional one). Written bindings are written completely in that range, except by windowed embeddings. False when
+ * absent optional one). Written bindings are written completely in that range, except by windowed embeddings and by sums that
+ * were cut by samples. False when
  * a product overflows, an element index needs more than 32 bits, or a size is inconsistent. For checked parameters only. */
 typedef struct op_region {
     uint64_t first, end;

@@ -67,11 +67,11 @@ static void check_attention(op_checker *c, uint32_t batch, uint32_t heads, uint3
     op_finite(c, "scale", scale);
 }
 
-static void check_loss(op_checker *c, uint32_t count, uint32_t kind, uint32_t flags, float beta,
-                       float scale) {
+static void check_loss(op_checker *c, uint32_t count, uint32_t kind, uint32_t flags, uint32_t known,
+                       float beta, float scale) {
     op_positive(c, "count", count);
     op_at_most(c, "kind", kind, LOSS_EXP, "a known kind");
-    if (flags & ~LOSS_TARGET) op_fail(c, "flags", flags, "only known flags");
+    if (flags & ~known) op_fail(c, "flags", flags, "only known flags");
     if (!(beta >= 0 && beta <= 1e6f)) op_fail(c, "beta", (double)beta, "0 ... 1e6");
     op_finite(c, "scale", scale);
 }
@@ -98,6 +98,7 @@ static void check_norms(op_checker *c, op o, const op_params *p) {
         const group_norm_grad_stats_params *g = &p->group_norm_grad_stats;
         op_check_groups(c, g->c, 0, g->n, g->hw, g->groups, g->chunks, g->rows_per_chunk);
         check_eps(c, g->eps);
+        op_at_most(c, "sample0 + n", (uint64_t)g->sample0 + g->n, g->out_samples, "at most out_samples");
     } else {
         const group_norm_grad_params *g = &p->group_norm_grad;
         op_check_groups(c, g->c, 0, g->n, g->hw, g->groups, g->chunks, g->rows_per_chunk);
@@ -126,6 +127,9 @@ static void check_moves(op_checker *c, op o, const op_params *p) {
         if (g->x_rows % g->block) op_fail(c, "x_rows", g->x_rows, "a multiple of block");
         if (g->rows % g->block) op_fail(c, "rows", g->rows, "a multiple of block");
         if (g->beyond >= g->x_rows / g->block) op_fail(c, "beyond", g->beyond, "a block of x");
+        POSITIVE(gather_rows_grad, blocks);
+        op_at_most(c, "block0 + blocks", (uint64_t)g->block0 + g->blocks, g->x_rows / g->block,
+                   "at most the blocks of x");
     }
 }
 
@@ -135,6 +139,8 @@ static void check_sums(op_checker *c, op o, const op_params *p) {
         POSITIVE(column_sum, rows);
         POSITIVE(column_sum, c);
         check_splits(c, p->column_sum.rows, p->column_sum.splits, p->column_sum.rows_per_split);
+        op_at_most(c, "sample0 + samples", (uint64_t)p->column_sum.sample0 + p->column_sum.samples,
+                   p->column_sum.out_samples, "at most out_samples");
     } else if (o == OP_REDUCE_SUM) {
         POSITIVE(reduce_sum, parts);
         POSITIVE(reduce_sum, count);
@@ -193,20 +199,32 @@ void op_training_check(op_checker *c, op o, const op_params *p) {
         break;
     }
     case OP_LOSS:
-        check_loss(c, p->loss.count, p->loss.kind, p->loss.flags, p->loss.beta, p->loss.scale);
+        check_loss(c, p->loss.count, p->loss.kind, p->loss.flags, LOSS_TARGET, p->loss.beta, p->loss.scale);
         check_parts(c, p->loss.count, p->loss.parts, p->loss.per_part);
         break;
     case OP_LOSS_GRAD:
-        check_loss(c, p->loss_grad.count, p->loss_grad.kind, p->loss_grad.flags, p->loss_grad.beta,
-                   p->loss_grad.scale);
+        check_loss(c, p->loss_grad.count, p->loss_grad.kind, p->loss_grad.flags, LOSS_TARGET | LOSS_SCALED,
+                   p->loss_grad.beta, p->loss_grad.scale);
         break;
     case OP_ADAMW:
         POSITIVE(adamw, count);
         POSITIVE(adamw, steps);
-        if (p->adamw.flags & ~(ADAMW_NORM | ADAMW_AVERAGE))
+        if (p->adamw.flags & ~(ADAMW_NORM | ADAMW_AVERAGE | ADAMW_SCALED))
             op_fail(c, "flags", p->adamw.flags, "only known flags");
+        if ((p->adamw.flags & ADAMW_SCALED) && !(p->adamw.flags & ADAMW_NORM))
+            op_fail(c, "flags", p->adamw.flags, "a norm where there is a scale");
         op_finite(c, "rate", p->adamw.rate);
         op_finite(c, "decay", p->adamw.decay);
+        break;
+    case OP_ACCUMULATE:
+        POSITIVE(accumulate, count);
+        break;
+    case OP_LOSS_SCALE:
+        POSITIVE(loss_scale, grow_after);
+        if (!(p->loss_scale.least > 0)) op_fail(c, "least", (double)p->loss_scale.least, "more than 0");
+        if (!(p->loss_scale.most >= p->loss_scale.least))
+            op_fail(c, "most", (double)p->loss_scale.most, "no less than least");
+        op_finite(c, "most", p->loss_scale.most);
         break;
     default:
         break; /* step_advance has nothing to check */
@@ -245,6 +263,13 @@ static void attention_regions(op_sizes *s, op o, const op_params *p) {
     op_whole(s, 5, a->kind == ATTENTION_GRAD_Q ? q : k);
 }
 
+/* [parts][out_samples][each], of which `samples` from sample0 on are written in every part. */
+static void sample_regions(op_sizes *s, uint32_t binding, uint64_t parts, uint64_t out_samples,
+                           uint64_t sample0, uint64_t samples, uint64_t each) {
+    op_window(s, binding, op_mul(s, sample0, each),
+              op_mul(s, op_mul(s, parts - 1, out_samples) + sample0 + samples, each), 0);
+}
+
 static void norm_regions(op_sizes *s, op o, const op_params *p) {
     if (o == OP_LAYER_NORM_GRAD) {
         uint64_t all = op_mul(s, p->layer_norm_grad.rows, p->layer_norm_grad.c);
@@ -263,7 +288,7 @@ static void norm_regions(op_sizes *s, op o, const op_params *p) {
         op_whole(s, 0, all);
         op_whole(s, 1, op_mul3(s, chunks, g->groups, 2));
         op_whole(s, 2, all);
-        op_whole(s, 3, op_mul3(s, chunks, g->c, 2));
+        sample_regions(s, 3, g->chunks, g->out_samples, g->sample0, g->n, op_mul(s, g->c, 2));
     } else {
         const group_norm_grad_params *g = &p->group_norm_grad;
         uint64_t all = op_mul3(s, g->n, g->hw, g->c);
@@ -295,22 +320,26 @@ static void move_regions(op_sizes *s, op o, const op_params *p) {
         const gather_rows_grad_params *g = &p->gather_rows_grad;
         op_whole(s, 0, g->rows / g->block);
         op_whole(s, 1, op_mul(s, g->rows, g->c));
-        op_whole(s, 2, op_mul(s, g->x_rows, g->c));
+        op_whole(s, 2, op_mul3(s, g->blocks, g->block, g->c));
     }
 }
 
-static void loss_regions(op_sizes *s, uint64_t count, uint32_t flags, uint32_t weight_each, uint64_t out) {
+static void loss_regions(op_sizes *s, uint64_t count, uint32_t flags, uint32_t weight_first,
+                         uint32_t weight_each) {
     op_whole(s, 0, count);
     op_whole(s, 1, flags & LOSS_TARGET ? count : 0);
-    op_whole(s, 2, weight_each ? (count - 1) / weight_each + 1 : 0);
-    op_whole(s, 3, out);
+    if (weight_each)
+        op_window(s, 2, weight_first / weight_each, ((uint64_t)weight_first + count - 1) / weight_each + 1,
+                  0);
+    else
+        op_whole(s, 2, 0);
 }
 
 static void sum_regions(op_sizes *s, op o, const op_params *p) {
     if (o == OP_COLUMN_SUM) {
         const column_sum_params *c = &p->column_sum;
         op_whole(s, 0, op_mul3(s, c->samples, c->rows, c->c));
-        op_whole(s, 1, op_mul3(s, c->splits, c->samples, c->c));
+        sample_regions(s, 1, c->splits, c->out_samples, c->sample0, c->samples, c->c);
     } else if (o == OP_REDUCE_SUM) {
         const reduce_sum_params *r = &p->reduce_sum;
         op_window(s, 0, r->offset, op_mul(s, r->parts - 1, r->stride) + r->offset + r->count, 0);
@@ -325,7 +354,7 @@ static void adamw_regions(op_sizes *s, const adamw_params *p) {
     op_whole(s, 0, p->count);
     op_whole(s, 1, op_mul(s, p->steps, OPTIMIZER_ROW_LENGTH));
     op_whole(s, 2, 1);
-    op_whole(s, 3, p->flags & ADAMW_NORM ? 1 : 0);
+    op_whole(s, 3, p->flags & ADAMW_SCALED ? LOSS_SCALE_LENGTH : p->flags & ADAMW_NORM ? 1 : 0);
     op_whole(s, 4, p->count);
     op_whole(s, 5, p->count);
     op_whole(s, 6, p->count);
@@ -370,13 +399,26 @@ void op_training_regions(op_sizes *s, op o, const op_params *p) {
         attention_regions(s, o, p);
         break;
     case OP_LOSS:
-        loss_regions(s, p->loss.count, p->loss.flags, p->loss.weight_each, p->loss.parts);
+        loss_regions(s, p->loss.count, p->loss.flags, p->loss.weight_first, p->loss.weight_each);
+        op_window(s, 3, p->loss.out_first, (uint64_t)p->loss.out_first + p->loss.parts, 0);
         break;
     case OP_LOSS_GRAD:
-        loss_regions(s, p->loss_grad.count, p->loss_grad.flags, p->loss_grad.weight_each, p->loss_grad.count);
+        loss_regions(s, p->loss_grad.count, p->loss_grad.flags, p->loss_grad.weight_first,
+                     p->loss_grad.weight_each);
+        op_whole(s, 3, p->loss_grad.flags & LOSS_SCALED ? LOSS_SCALE_LENGTH : 0);
+        op_whole(s, 4, p->loss_grad.count);
         break;
     case OP_ADAMW:
         adamw_regions(s, &p->adamw);
+        break;
+    case OP_ACCUMULATE:
+        op_whole(s, 0, p->accumulate.count);
+        op_whole(s, 1, 1);
+        op_whole(s, 2, p->accumulate.count);
+        break;
+    case OP_LOSS_SCALE:
+        op_whole(s, 0, 1);
+        op_whole(s, 1, LOSS_SCALE_LENGTH);
         break;
     default:
         s->ok = false;
@@ -444,6 +486,8 @@ uint64_t op_training_flops(op o, const op_params *p) {
         return op_times(p->square_sum.count, 2);
     case OP_ADAMW:
         return op_times(p->adamw.count, 20);
+    case OP_ACCUMULATE:
+        return p->accumulate.count;
     default:
         return 0; /* transpose_weight and dilate are copies */
     }

@@ -49,6 +49,10 @@ static uint64_t item_count(const shader_variant *v, const op_params *p) {
         return p->loss_grad.count;
     case OP_ADAMW:
         return p->adamw.count;
+    case OP_ACCUMULATE:
+        return p->accumulate.count;
+    case OP_LOSS_SCALE:
+        return 1;
     default:
         return 0;
     }
@@ -91,7 +95,8 @@ uint64_t shader_training_groups(const shader_variant *v, const op_params *p) {
         return (uint64_t)a->batch * a->heads * divide_up(length, v->tile_m) * divide_up(a->d, v->tile_n);
     }
     case OP_GATHER_ROWS_GRAD:
-        return p->gather_rows_grad.x_rows * divide_up(p->gather_rows_grad.c, v->tile_n);
+        return (uint64_t)p->gather_rows_grad.blocks * p->gather_rows_grad.block *
+               divide_up(p->gather_rows_grad.c, v->tile_n);
     case OP_LOSS:
         return p->loss.parts;
     case OP_SQUARE_SUM:

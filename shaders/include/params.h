@@ -130,9 +130,11 @@
     U(first) U(n) U(h) U(w) U(c) U(cout) U(kh) U(kw) U(stride) U(pad_top) U(pad_left) U(oh) U(ow) U(flags) U(splits)   \
     U(rows_per_split)
 
-/* -- column_sum: x [samples][rows][c] to out f32 [splits][samples][c]: out[s][b][i] = sum of x[b][r][i] over the rows r of part
- * s (of the `rows` of one sample). Gradients of biases (samples 1), of vec, and of operands that were repeated. */
-#define MZT_PARAMS_COLUMN_SUM(U, F) U(first) U(samples) U(rows) U(c) U(splits) U(rows_per_split)
+/* -- column_sum: x [samples][rows][c] to out f32 [splits][out_samples][c]: out[s][sample0 + b][i] = sum of x[b][r][i] over the
+ * rows r of part s (of the `rows` of one sample). Gradients of biases (samples 1), of vec, and of operands that were repeated.
+ * Only where a dispatch was cut by samples is out_samples larger than samples, and sample0 not 0; `out` is then bound whole. */
+#define MZT_PARAMS_COLUMN_SUM(U, F)                                                                                    \
+    U(first) U(samples) U(rows) U(c) U(splits) U(rows_per_split) U(out_samples) U(sample0)
 
 /* -- reduce_sum: out[i] = scale * sum over p < parts of x[p*stride + offset + i], for i < count; in f32, p ascending. */
 #define MZT_PARAMS_REDUCE_SUM(U, F) U(first) U(parts) U(count) U(stride) U(offset) F(scale)
@@ -154,9 +156,10 @@
 
 /* -- group_norm_grad_stats: x, dy [n][hw][c] and `partial`, the statistics of the forward pass ([n][chunks][groups][2], see
  * group_norm_stats), to out f32 [chunks][n][2][c]: sum over the rows of a chunk of a sample of dy, and of dy * xh with
- * xh = (x - mean) * r, mean and r = 1 / sqrt(variance + eps) those of the sample's group (all chunks joined). */
+ * xh = (x - mean) * r, mean and r = 1 / sqrt(variance + eps) those of the sample's group (all chunks joined). out is
+ * [chunks][out_samples][2][c], of which samples sample0 ... sample0 + n - 1 are written, as in column_sum. */
 #define MZT_PARAMS_GROUP_NORM_GRAD_STATS(U, F)                                                                         \
-    U(first) U(n) U(hw) U(c) U(groups) U(chunks) U(rows_per_chunk) F(eps)
+    U(first) U(n) U(hw) U(c) U(groups) U(chunks) U(rows_per_chunk) F(eps) U(out_samples) U(sample0)
 
 /* -- group_norm_grad: sums f32 [n][2][c] are those results added over the chunks. With m = hw * c / groups elements in a group,
  * a = sum over the group's channels of gamma * sums[.][0], b = the same of sums[.][1]:
@@ -175,21 +178,25 @@
 
 /* -- gather_rows_grad: dy [rows][c] to dx f32 [x_rows][c]: row b*block + j of dx is the sum, by ascending r, of the rows
  * dy[r*block + j] for which index[r] is b; an index beyond the blocks of x counts as block `beyond`. Embeddings have
- * block 1 and beyond 0; gather_rows has beyond = x_rows / block - 1. */
-#define MZT_PARAMS_GATHER_ROWS_GRAD(U, F) U(first) U(rows) U(c) U(block) U(x_rows) U(beyond)
+ * block 1 and beyond 0; gather_rows has beyond = x_rows / block - 1. Only blocks block0 ... block0 + blocks - 1 are made (all:
+ * 0 and x_rows / block), and the binding of dx begins with the first of them. */
+#define MZT_PARAMS_GATHER_ROWS_GRAD(U, F) U(first) U(rows) U(c) U(block) U(x_rows) U(beyond) U(block0) U(blocks)
 
 /* -- upsample_grad: dy [n][2h][2w][c] to dx [n][h][w][c], sums of 2x2. */
 #define MZT_PARAMS_UPSAMPLE_GRAD(U, F) U(first) U(n) U(h) U(w) U(c)
 
-/* -- loss: out f32 [parts]: scale * sum over elements i of part p (p*per_part ... ) of weight[i / weight_each] * f(x[i] - target[i]).
- * weight_each 0: no weights; without a target (LOSS_TARGET not set) target is 0. parts = count / per_part, rounded up.
+/* -- loss: out f32: out[out_first + p] = scale * sum over elements i of part p (p*per_part ... ) of
+ * weight[(weight_first + i) / weight_each] * f(x[i] - target[i]), for p < parts = count / per_part, rounded up.
+ * weight_each 0: no weights; without a target (LOSS_TARGET not set) target is 0. out_first and weight_first are 0 but for the
+ * later pieces of a dispatch that was cut: out and weight are bound whole.
  * f by kind: LOSS_SQUARE d^2; LOSS_HUBER d^2 / (2 beta) where |d| < beta, else |d| - beta / 2 (beta 0: |d|);
  * LOSS_EXP exp(d) - 1 - d (half of it, with half the squared mean, is the divergence of N(mean, exp d) from N(0, 1)). */
 #define MZT_PARAMS_LOSS(U, F)                                                                                          \
-    U(first) U(count) U(parts) U(per_part) U(kind) U(flags) U(weight_each) F(beta) F(scale)
+    U(first) U(count) U(parts) U(per_part) U(kind) U(flags) U(weight_each) F(beta) F(scale) U(out_first) U(weight_first)
 
-/* -- loss_grad: dx[i] = scale * weight[i / weight_each] * f'(x[i] - target[i]); f'(0) of |d| is 0. */
-#define MZT_PARAMS_LOSS_GRAD(U, F) U(first) U(count) U(kind) U(flags) U(weight_each) F(beta) F(scale)
+/* -- loss_grad: dx[i] = scale * weight[(weight_first + i) / weight_each] * f'(x[i] - target[i]), and with LOSS_SCALED that times
+ * factor[LOSS_SCALE_NOW], see loss_scale; f'(0) of |d| is 0. */
+#define MZT_PARAMS_LOSS_GRAD(U, F) U(first) U(count) U(kind) U(flags) U(weight_each) F(beta) F(scale) U(weight_first)
 
 /* -- square_sum: out[out_first + p] = sum of x[i]^2 over part p (p*per_part ... ) of the count elements; `out` is bound whole,
  * so that the sums of many tensors lie side by side. parts = count / per_part, rounded up. */
@@ -201,8 +208,20 @@
  *   g = k * gradient; m = BETA1 * m + (1 - BETA1) * g; v = BETA2 * v + (1 - BETA2) * g^2; r = LEARNING_RATE * rate
  *   weight = (1 - r * WEIGHT_DECAY * decay) * weight - r * (m / BIAS1) / (sqrt(v / BIAS2) + EPSILON)
  *   average = EMA_DECAY * average + (1 - EMA_DECAY) * weight
- * with BIASn = 1 - BETAn^(number of this step, from 1). `rate` and `decay` belong to the tensor. All f32. */
+ * with BIASn = 1 - BETAn^(number of this step, from 1). `rate` and `decay` belong to the tensor. All f32. With ADAMW_SCALED
+ * (and ADAMW_NORM) `norm` is the state of loss_scale: the sum of squares is norm[LOSS_SCALE_SQUARES], and GRADIENT_SCALE is
+ * multiplied by norm[LOSS_SCALE_INVERSE]. */
 #define MZT_PARAMS_ADAMW(U, F) U(first) U(count) U(steps) U(flags) F(rate) F(decay)
+
+/* -- accumulate: sum[i] = x[i] where index[0] is 0, else sum[i] + x[i]: gradients of several batches. */
+#define MZT_PARAMS_ACCUMULATE(U, F) U(first) U(count)
+
+/* -- loss_scale: by how much losses are raised before they are differentiated, so that small gradients survive in f16 (Micikevicius
+ * et al. 2018, arXiv 1710.03740). squares[0] is the sum of the squares of this step's gradients. state [LOSS_SCALE_LENGTH]:
+ * state[SQUARES] = squares[0], state[INVERSE] = 1 / state[NOW]; then, if squares[0] is finite, state[GOOD] += 1, and when that
+ * reaches grow_after it is 0 again and state[NOW] *= 2, at most `most`; if not, state[NOW] /= 2, at least `least`, state[GOOD]
+ * = 0 and state[SKIPPED] += 1. */
+#define MZT_PARAMS_LOSS_SCALE(U, F) U(first) U(grow_after) F(least) F(most)
 
 /* Flags of linear and conv2d: v = sum + bias + vec; v = activation(v); v += residual. */
 #define EPILOGUE_BIAS       1u
@@ -240,10 +259,20 @@
 #define LOSS_SQUARE 0u
 #define LOSS_HUBER  1u
 #define LOSS_EXP    2u
-#define LOSS_TARGET 1u /* flag: a target is bound */
+#define LOSS_TARGET 1u /* flags: a target is bound; the state of loss_scale is */
+#define LOSS_SCALED 2u
 
 #define ADAMW_NORM    1u /* flags: which optional bindings there are */
 #define ADAMW_AVERAGE 2u
+#define ADAMW_SCALED  4u
+
+/* The state of loss_scale. */
+#define LOSS_SCALE_LENGTH  8u
+#define LOSS_SCALE_NOW     0u
+#define LOSS_SCALE_SQUARES 1u
+#define LOSS_SCALE_INVERSE 2u
+#define LOSS_SCALE_GOOD    3u
+#define LOSS_SCALE_SKIPPED 4u
 
 /* A row of the optimiser's table. */
 #define OPTIMIZER_ROW_LENGTH        16u

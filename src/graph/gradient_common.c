@@ -25,8 +25,12 @@ tensor gradient_reduce(differ *d, tensor x, uint32_t parts, uint32_t count, uint
 tensor gradient_sum_rows(differ *d, tensor x, uint32_t samples, uint32_t rows, uint32_t c) {
     if (!graph_ok(d->g)) return TENSOR_NONE;
     uint32_t each = gradient_split(rows, 64, 64), splits = ceil_div(rows, each);
-    op_params params = {
-        .column_sum = {.samples = samples, .rows = rows, .c = c, .splits = splits, .rows_per_split = each}};
+    op_params params = {.column_sum = {.samples = samples,
+                                       .rows = rows,
+                                       .c = c,
+                                       .splits = splits,
+                                       .rows_per_split = each,
+                                       .out_samples = samples}};
     tensor parts = graph_emit(d->g, OP_COLUMN_SUM, "columns", (tensor[OP_MAX_BINDINGS]){x}, &params,
                               (shape4){splits, samples, 1, c}, DTYPE_F32);
     return gradient_reduce(d, parts, splits, samples * c, samples * c, 0, 1);

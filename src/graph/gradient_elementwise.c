@@ -106,7 +106,8 @@ void gradient_embedding(differ *d, const graph_node *node, tensor dy) {
     const embedding_params *p = &node->params.embedding;
     tensor table = node->bindings[1], positions = node->bindings[2];
     if (gradient_wanted(d, table)) {
-        gather_rows_grad_params rows = {.rows = p->rows, .c = p->c, .block = 1, .x_rows = p->vocabulary};
+        gather_rows_grad_params rows = {
+            .rows = p->rows, .c = p->c, .block = 1, .x_rows = p->vocabulary, .blocks = p->vocabulary};
         gradient_add(d, table, scatter(d, node->bindings[0], dy, rows));
     }
     if (!gradient_wanted(d, positions)) return;
@@ -126,7 +127,8 @@ void gradient_gather_rows(differ *d, const graph_node *node, tensor dy) {
                                     .c = p->c,
                                     .block = p->block,
                                     .x_rows = p->x_rows,
-                                    .beyond = p->x_rows / p->block - 1};
+                                    .beyond = p->x_rows / p->block - 1,
+                                    .blocks = p->x_rows / p->block};
     gradient_add(d, x, gradient_scaled(d, scatter(d, node->bindings[1], dy, rows), 1, graph_type(d->g, x)));
 }
 

@@ -40,7 +40,8 @@ void gradient_group_norm(differ *d, const graph_node *node, tensor dy) {
                                                  .groups = p->groups,
                                                  .chunks = p->chunks,
                                                  .rows_per_chunk = p->rows_per_chunk,
-                                                 .eps = p->eps}};
+                                                 .eps = p->eps,
+                                                 .out_samples = p->n}};
     tensor sums = graph_emit(g, OP_GROUP_NORM_GRAD_STATS, "stats", (tensor[OP_MAX_BINDINGS]){x, partial, dy},
                              &stats, (shape4){p->chunks, p->n, 2, p->c0}, DTYPE_F32);
     uint32_t all = 2 * p->n * p->c0;

@@ -175,6 +175,7 @@ static void test_bindings(void **state) {
         {OP_LOSS_GRAD, LOSS_GRAD_X, "x"},
         {OP_LOSS_GRAD, LOSS_GRAD_TARGET, "target"},
         {OP_LOSS_GRAD, LOSS_GRAD_WEIGHT, "weight"},
+        {OP_LOSS_GRAD, LOSS_GRAD_FACTOR, "factor"},
         {OP_LOSS_GRAD, LOSS_GRAD_DX, "dx"},
         {OP_SQUARE_SUM, SQUARE_SUM_X, "x"},
         {OP_SQUARE_SUM, SQUARE_SUM_OUT, "out"},
@@ -186,6 +187,11 @@ static void test_bindings(void **state) {
         {OP_ADAMW, ADAMW_M, "m"},
         {OP_ADAMW, ADAMW_V, "v"},
         {OP_ADAMW, ADAMW_IN_AVERAGE, "average"},
+        {OP_ACCUMULATE, ACCUMULATE_X, "x"},
+        {OP_ACCUMULATE, ACCUMULATE_INDEX, "index"},
+        {OP_ACCUMULATE, ACCUMULATE_SUM, "sum"},
+        {OP_LOSS_SCALE, LOSS_SCALE_IN_SQUARES, "squares"},
+        {OP_LOSS_SCALE, LOSS_SCALE_STATE, "state"},
     };
     uint32_t bindings = 0;
     for (uint32_t o = 0; o < OP_COUNT; o++)

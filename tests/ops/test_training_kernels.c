@@ -90,7 +90,8 @@ int main(void) {
                              OP_LOSS,
                              OP_LOSS_GRAD,
                              OP_SQUARE_SUM,
-                             OP_ADAMW};
+                             OP_ADAMW,
+                             OP_ACCUMULATE};
     enum { OPS = sizeof ops / sizeof *ops };
     struct CMUnitTest tests[OPS + 1] = {cmocka_unit_test(test_large)};
     for (uint32_t i = 0; i < OPS; i++)

@@ -16,6 +16,7 @@ uint32_t ops_pick_count(ops_random *r);
 ops_generator make_transpose_weight, make_dilate, make_weight_grad, make_column_sum, make_reduce_sum,
     make_unary_grad, make_geglu_grad, make_layer_norm_grad, make_layer_norm_param_grad,
     make_group_norm_grad_stats, make_group_norm_grad, make_attention_stats, make_attention_grad,
-    make_gather_rows_grad, make_upsample_grad, make_loss, make_loss_grad, make_square_sum, make_adamw;
+    make_gather_rows_grad, make_upsample_grad, make_loss, make_loss_grad, make_square_sum, make_adamw,
+    make_accumulate, make_loss_scale;
 
 #endif

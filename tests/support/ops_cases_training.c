@@ -79,12 +79,14 @@ void make_weight_grad(ops_random *r, uint32_t index, op_params *params) {
 
 void make_column_sum(ops_random *r, uint32_t index, op_params *params) {
     column_sum_params *p = &params->column_sum;
-    *p = (column_sum_params){.samples = 1, .rows = 1, .c = 1, .splits = 1, .rows_per_split = 1};
+    *p = (column_sum_params){
+        .samples = 1, .rows = 1, .c = 1, .splits = 1, .rows_per_split = 1, .out_samples = 1};
     if (index == 0) return;
     p->samples = ops_chance(r, 50) ? 1 : ops_random_between(r, 2, 4);
     p->rows = ops_pick_rows(r);
     p->c = ops_pick_width(r);
     pick_splits(r, p->rows, &p->splits, &p->rows_per_split);
+    p->out_samples = p->samples;
 }
 
 void make_reduce_sum(ops_random *r, uint32_t index, op_params *params) {
@@ -142,10 +144,16 @@ void make_group_norm_grad_stats(ops_random *r, uint32_t index, op_params *params
     static const uint32_t counts[] = {32, 32, 32, 1, 2, 3, 8, 16},
                           pixels[] = {1, 2, 7, 16, 60, 64, 65, 128, 200, 300};
     group_norm_grad_stats_params *p = &params->group_norm_grad_stats;
-    *p = (group_norm_grad_stats_params){
-        .n = 1, .hw = 2, .c = 1, .groups = 1, .chunks = 1, .rows_per_chunk = 2, .eps = 1e-5f};
+    *p = (group_norm_grad_stats_params){.n = 1,
+                                        .hw = 2,
+                                        .c = 1,
+                                        .groups = 1,
+                                        .chunks = 1,
+                                        .rows_per_chunk = 2,
+                                        .eps = 1e-5f,
+                                        .out_samples = 1};
     if (index == 0) return;
-    p->n = ops_random_between(r, 1, 3);
+    p->n = p->out_samples = ops_random_between(r, 1, 3);
     p->hw = OPS_PICK(r, pixels);
     p->groups = OPS_PICK(r, counts);
     p->c = p->groups * ops_random_between(r, 1, p->groups > 8 ? 5 : 12);
@@ -197,7 +205,7 @@ void make_attention_stats(ops_random *r, uint32_t index, op_params *params) {
 
 void make_gather_rows_grad(ops_random *r, uint32_t index, op_params *params) {
     gather_rows_grad_params *p = &params->gather_rows_grad;
-    *p = (gather_rows_grad_params){.rows = 1, .c = 1, .block = 1, .x_rows = 1};
+    *p = (gather_rows_grad_params){.rows = 1, .c = 1, .block = 1, .x_rows = 1, .blocks = 1};
     if (index == 0) return;
     uint32_t blocks = ops_random_between(r, 1, 20);
     p->c = ops_pick_width(r);
@@ -205,6 +213,8 @@ void make_gather_rows_grad(ops_random *r, uint32_t index, op_params *params) {
     p->x_rows = p->block * blocks;
     p->rows = p->block * ops_random_between(r, 1, 80);
     p->beyond = ops_chance(r, 50) ? 0 : blocks - 1;
+    p->block0 = ops_chance(r, 50) ? 0 : ops_random_between(r, 0, blocks - 1);
+    p->blocks = p->block0 ? ops_random_between(r, 1, blocks - p->block0) : blocks;
 }
 
 void make_upsample_grad(ops_random *r, uint32_t index, op_params *params) {
@@ -222,6 +232,8 @@ void make_loss_grad(ops_random *r, uint32_t index, op_params *params) {
     if (index == 0) return;
     p->count = ops_pick_count(r);
     p->flags = ops_chance(r, 70) ? LOSS_TARGET : 0;
+    if (index % 4 == 2) p->flags |= LOSS_SCALED;
+    p->weight_first = ops_chance(r, 70) ? 0 : ops_random_between(r, 1, 99);
     p->weight_each = ops_chance(r, 40) ? 0 : ops_random_between(r, 1, p->count);
     if (ops_chance(r, 30)) p->beta = 0;
     p->scale = 1 / (float)p->count;
@@ -233,10 +245,12 @@ void make_loss(ops_random *r, uint32_t index, op_params *params) {
     const loss_grad_params *g = &other.loss_grad;
     params->loss = (loss_params){.count = g->count,
                                  .kind = g->kind,
-                                 .flags = g->flags,
+                                 .flags = g->flags & ~LOSS_SCALED,
                                  .weight_each = g->weight_each,
                                  .beta = g->beta,
-                                 .scale = g->scale};
+                                 .scale = g->scale,
+                                 .out_first = g->weight_first / 2,
+                                 .weight_first = g->weight_first};
     pick_splits(r, g->count, &params->loss.parts, &params->loss.per_part);
 }
 
@@ -256,6 +270,17 @@ void make_adamw(ops_random *r, uint32_t index, op_params *params) {
     p->count = ops_pick_count(r);
     p->steps = ops_random_between(r, 1, 5);
     p->flags = index % 4;
+    if ((p->flags & ADAMW_NORM) && ops_chance(r, 40)) p->flags |= ADAMW_SCALED;
     p->decay = ops_chance(r, 50) ? 0 : 1;
     p->rate = ops_chance(r, 50) ? 1 : 0.25f;
+}
+
+void make_accumulate(ops_random *r, uint32_t index, op_params *params) {
+    params->accumulate.count = index ? ops_pick_count(r) : 1;
+}
+
+/* Its state's numbers of good steps are drawn from around `grow_after`, see ops_data.c. */
+void make_loss_scale(ops_random *r, uint32_t index, op_params *params) {
+    (void)r;
+    params->loss_scale = (loss_scale_params){.grow_after = 1 + index % 3, .least = 0.25f, .most = 2};
 }

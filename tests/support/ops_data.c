@@ -150,5 +150,6 @@ void ops_case_fill(const ops_case *c, uint32_t binding, void *data) {
     if (exponential) scale = 2; /* the result must fit f16 */
     if (c->op == OP_TIMESTEP_EMBEDDING) scale = 499.5, shift = 499.5;
     for (uint64_t i = 0; i < count; i++)
+    if (c->op == OP_LOSS_SCALE) scale = shift = 1;
         dtype_store(c->types[binding], data, i, scale * ops_random_uniform(&r) + shift);
 }
