@@ -1,23 +1,6 @@
 /* The checked front of every executor: whatever reaches the functions behind it is in bounds. */
 #include "executor.h"
 
-/* Whether a buffer of this type may stand at a binding of this class in plan `p`. */
-static bool type_fits(const plan *p, op_class class_, uint32_t type) {
-    switch (class_) {
-    case OP_CLASS_ACTIVATION:
-        return type == p->activation;
-    case OP_CLASS_WEIGHT:
-        return type == p->weight;
-    case OP_CLASS_F32:
-        return type == DTYPE_F32;
-    case OP_CLASS_ANY_FLOAT:
-        return type == DTYPE_F32 || type == DTYPE_F16 || type == DTYPE_BF16;
-    case OP_CLASS_U32:
-        return type == DTYPE_U32;
-    }
-    return false;
-}
-
 static mzt_status check_binding(const plan *p, const plan_dispatch *d, uint32_t index, uint64_t elements,
                                 mzt_error *error) {
     const op_binding_info *info = &op_get((op)d->op)->bindings[index];
@@ -32,7 +15,7 @@ static mzt_status check_binding(const plan *p, const plan_dispatch *d, uint32_t 
         return error_set(error, MZT_ERROR_INVALID, "%s: binding %s names buffer %u of %u", node, name,
                          binding->buffer, p->buffer_count);
     const plan_buffer *buffer = &p->buffers[binding->buffer];
-    if (!type_fits(p, info->class_, buffer->dtype))
+    if (!op_type_fits(info->class_, buffer->dtype, p->activation, p->weight))
         return error_set(error, MZT_ERROR_INVALID, "%s: binding %s cannot be of type %s", node, name,
                          buffer->dtype < DTYPE_COUNT ? dtype_name((dtype)buffer->dtype) : "?");
     if (!size_add(binding->offset, binding->range, &end) || end > align_up(buffer->bytes, 4) ||
@@ -40,7 +23,8 @@ static mzt_status check_binding(const plan *p, const plan_dispatch *d, uint32_t 
         return error_set(error, MZT_ERROR_INVALID, "%s: binding %s shows bytes %llu + %llu of %llu", node,
                          name, (unsigned long long)binding->offset, (unsigned long long)binding->range,
                          (unsigned long long)buffer->bytes);
-    if (!size_mul(elements, dtype_size((dtype)buffer->dtype), &needed) || needed > binding->range)
+    needed = dtype_bytes((dtype)buffer->dtype, elements);
+    if (needed > binding->range)
         return error_set(error, MZT_ERROR_INVALID,
                          "%s: binding %s shows %llu bytes, %llu elements of %s needed", node, name,
                          (unsigned long long)binding->range, (unsigned long long)elements,
@@ -58,7 +42,8 @@ static mzt_status check_dispatch(const plan *p, const plan_dispatch *d, mzt_erro
         return error_set(error, MZT_ERROR_INVALID, "%s: sizes of %s overflow", node, op_get((op)d->op)->name);
     for (uint32_t i = 0; i < op_get((op)d->op)->binding_count; i++)
         TRY(check_binding(p, d, i, extents[i], error));
-    return MZT_OK;
+    status = plan_check_blocks(p, d, error);
+    return status < 0 ? error_prefix(error, "%s: ", node) : status;
 }
 
 static mzt_status check_buffer(const plan *p, const plan_buffer *b, mzt_error *error) {

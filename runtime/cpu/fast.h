@@ -11,7 +11,9 @@
 #include "cpu/onednn.h"
 
 /* A weight matrix [rows][k] as panels [panel][k][columns] in its own element type; rows beyond the last are
- * zero. With GEGLU panels alternate: value rows, then the gate rows that belong to them. */
+ * zero. With GEGLU panels alternate: value rows, then the gate rows that belong to them. A panel in blocks
+ * (base/block.h) holds for each 32 of k: scales [columns], shifts [columns], then bytes [32][columns] of q8 or
+ * [16][columns] of q4: as many bytes as before, lane by lane. */
 typedef struct packed_matrix {
     uint32_t buffer; /* the weights it was made of, in the plan */
     uint64_t offset;
@@ -119,6 +121,14 @@ static inline int64_t wrap_coordinate(int64_t at, int64_t size, bool wrap) {
     at %= size;
     return at < 0 ? at + size : at;
 }
+
+/* pack_blocks.c: one panel of a matrix in blocks; `source` are the plain weights. And the byte that plain weights
+ * have at `offset`. */
+void fast_pack_blocks(const packed_matrix *m, const uint8_t *source, uint32_t columns, uint32_t panel);
+uint8_t fast_unpack_block_byte(const packed_matrix *m, uint32_t columns, uint64_t offset);
+
+/* pack.c: the matrix row at column `lane` of a panel; false: none, the column is zero. */
+bool fast_source_row(const packed_matrix *m, uint32_t columns, uint32_t panel, uint32_t lane, uint64_t *row);
 
 /* cpu_backend.read_weight: the plain weights out of their packed form. */
 void fast_unpack(const cpu_program *g, uint32_t buffer, uint64_t offset, void *data, uint64_t size);

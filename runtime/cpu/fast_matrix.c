@@ -28,7 +28,7 @@ typedef struct matrix_job {
 /* One worker's scratch. */
 typedef struct matrix_scratch {
     float sums[BLOCK_ROWS * BLOCK_COLUMNS];
-    float panel[SLICE * KERNEL_MAX_COLUMNS]; /* a slice of a 16-bit panel, widened */
+    float panel[SLICE * KERNEL_MAX_COLUMNS]; /* a slice of a panel that is not f32, widened */
     float zeros[SLICE];
     float row[2 * BLOCK_COLUMNS];
     const float *rows[TILES * MAX_RUNS * KERNEL_ROWS];
@@ -160,7 +160,6 @@ static void multiply_block(const matrix_job *job, uint64_t first, uint32_t count
     const packed_matrix *w = job->w;
     uint32_t columns = kernels->columns, stride = panels * columns, tiles = ceil_div(count, KERNEL_ROWS),
              total, runs;
-    size_t size = dtype_size(w->type);
     run_cursor at = {0}, places[MAX_RUNS];
     uint32_t lengths[MAX_RUNS];
     uint64_t k = 0;
@@ -169,13 +168,15 @@ static void multiply_block(const matrix_job *job, uint64_t first, uint32_t count
         for (uint32_t run = 0; run < runs; run++)
             point_rows(job, first, count, &places[run], run, runs, s);
         for (uint32_t p = 0; p < panels; p++) {
-            const uint8_t *packed =
-                (const uint8_t *)w->data + ((uint64_t)(panel0 + p) * w->k + k) * columns * size;
-            const float *b = (const float *)(const void *)packed;
-            if (w->type != DTYPE_F32) {
-                kernels->load(w->type, packed, (size_t)total * columns, s->panel);
-                b = s->panel;
-            }
+            const uint8_t *panel =
+                (const uint8_t *)w->data + dtype_bytes(w->type, (uint64_t)(panel0 + p) * w->k * columns);
+            const float *b = (const float *)(const void *)panel + k * columns;
+            if (dtype_block(w->type) > 1)
+                kernels->unpack(w->type, panel, k, total, s->panel);
+            else if (w->type != DTYPE_F32)
+                kernels->load(w->type, (const uint16_t *)(const void *)panel + k * columns,
+                              (size_t)total * columns, s->panel);
+            if (w->type != DTYPE_F32) b = s->panel;
             for (uint32_t tile = 0; tile < tiles; tile++)
                 kernels->multiply(runs, s->rows + (size_t)tile * runs * KERNEL_ROWS, lengths, b,
                                   s->sums + (size_t)tile * KERNEL_ROWS * stride + p * columns, stride, k > 0);

@@ -27,6 +27,8 @@ typedef struct cpu_kernels {
                      float *c, size_t c_stride, bool accumulate);
 
     void (*load)(dtype type, const void *from, size_t count, float *to); /* any floating type to f32 */
+    /* rows first ... first + count - 1 of a panel in blocks (fast.h) to f32 [count][columns] */
+    void (*unpack)(dtype type, const void *panel, size_t first, size_t count, float *to);
     void (*store)(dtype type, void *to, const float *from,
                   size_t count); /* and back, rounded to nearest even */
 

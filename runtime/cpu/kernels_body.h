@@ -124,6 +124,28 @@ static void KERNEL(load)(dtype type, const void *from, size_t count, float *rest
     }
 }
 
+static void KERNEL(unpack)(dtype type, const void *panel, size_t first, size_t count, float *restrict to) {
+    enum { BLOCK = 32, HEAD = 4 * TILE_COLUMNS };
+    const size_t rows = type == DTYPE_Q8 ? BLOCK : BLOCK / 2;
+    float scale[TILE_COLUMNS] = {0}, shift[TILE_COLUMNS] = {0};
+    for (size_t k = first; k < first + count; k++, to += TILE_COLUMNS) {
+        const uint8_t *block = (const uint8_t *)panel + k / BLOCK * (HEAD + rows * TILE_COLUMNS);
+        if (k == first || k % BLOCK == 0) {
+            KERNEL(load)(DTYPE_F16, block, TILE_COLUMNS, scale);
+            KERNEL(load)(DTYPE_F16, block + HEAD / 2, TILE_COLUMNS, shift);
+        }
+        const uint8_t *q = block + HEAD + k % rows * TILE_COLUMNS;
+        if (type == DTYPE_Q8) {
+            for (int j = 0; j < TILE_COLUMNS; j++)
+                to[j] = (float)(int8_t)q[j] * scale[j] + shift[j];
+        } else {
+            const unsigned up = k % BLOCK / rows * 4;
+            for (int j = 0; j < TILE_COLUMNS; j++)
+                to[j] = (float)(q[j] >> up & 15) * scale[j] + shift[j];
+        }
+    }
+}
+
 static void KERNEL(store)(dtype type, void *restrict to, const float *from, size_t count) {
     if (type == DTYPE_F16) {
         uint16_t *halves = to;
@@ -387,6 +409,7 @@ static const cpu_kernels KERNEL(table) = {
     .name = KERNEL_NAME,
     .multiply = KERNEL(multiply),
     .load = KERNEL(load),
+    .unpack = KERNEL(unpack),
     .store = KERNEL(store),
     .fill = KERNEL(fill),
     .activate = KERNEL(activate),

@@ -1,9 +1,7 @@
 /* Packing of weight matrices into panels as wide as a register tile; see packed_matrix in fast.h. */
 #include "cpu/fast.h"
 
-/* The matrix row at column `lane` of a panel; false: none, the column is zero. */
-static bool source_row(const packed_matrix *m, uint32_t columns, uint32_t panel, uint32_t lane,
-                       uint64_t *row) {
+bool fast_source_row(const packed_matrix *m, uint32_t columns, uint32_t panel, uint32_t lane, uint64_t *row) {
     uint64_t in_half = (uint64_t)(m->geglu ? panel / 2 : panel) * columns + lane;
     *row = m->geglu && panel % 2 ? m->n + in_half : in_half;
     return in_half < m->n;
@@ -37,12 +35,13 @@ static void pack_panels(void *argument, uint64_t first, uint64_t last, uint32_t 
     uint32_t columns = job->columns;
     size_t size = dtype_size(m->type);
     for (uint64_t panel = first; panel < last; panel++) {
-        for (uint64_t k = 0; k < m->k; k += DEPTH) {
+        if (dtype_block(m->type) > 1) fast_pack_blocks(m, job->source, columns, (uint32_t)panel);
+        for (uint64_t k = 0; dtype_block(m->type) == 1 && k < m->k; k += DEPTH) {
             uint8_t *to = (uint8_t *)m->data + (panel * m->k + k) * columns * size;
             uint64_t count = m->k - k < DEPTH ? m->k - k : DEPTH;
             for (uint32_t lane = 0; lane < columns; lane++, to += size) {
                 uint64_t row;
-                bool there = source_row(m, columns, (uint32_t)panel, lane, &row);
+                bool there = fast_source_row(m, columns, (uint32_t)panel, lane, &row);
                 const void *from = there ? job->source + (row * m->k + k) * size : NULL;
                 if (size == sizeof(uint32_t))
                     spread_uint32_t(from, count, columns, (uint32_t *)(void *)to);
@@ -61,7 +60,7 @@ static const plan_binding *weight_binding(const cpu_program *g, const cpu_call *
  * the buffer. */
 static bool plain_is_unused(const cpu_program *g, const packed_matrix *m) {
     const plan *p = g->base.plan;
-    if (p->buffers[m->buffer].bytes != (m->geglu ? 2 : 1) * m->n * m->k * dtype_size(m->type)) return false;
+    if (p->buffers[m->buffer].bytes != dtype_bytes(m->type, (m->geglu ? 2 : 1) * m->n * m->k)) return false;
     for (uint32_t i = 0; i < p->dispatch_count; i++) {
         const plan_dispatch *d = &p->dispatches[i];
         for (uint32_t j = 0; j < op_get((op)d->op)->binding_count; j++) {
@@ -92,9 +91,9 @@ static packed_matrix describe(const fast_program *f, const plan_binding *binding
 
 uint64_t fast_packed_bytes(const fast_program *f, const packed_matrix *m) {
     uint64_t elements, bytes;
-    bool fits = size_mul(m->panels, m->k, &elements) &&
-                size_mul(elements, f->kernels->columns * dtype_size(m->type), &bytes) && bytes <= SIZE_MAX;
-    return fits ? bytes : 0;
+    bool fits = size_mul(m->panels, m->k, &elements) && size_mul(elements, f->kernels->columns, &elements);
+    bytes = fits ? dtype_bytes(m->type, elements) : UINT64_MAX;
+    return bytes < SIZE_MAX ? bytes : 0;
 }
 
 packed_matrix *fast_pack_later(fast_program *f, const cpu_program *g, const cpu_call *call, uint64_t n,
@@ -150,7 +149,10 @@ void fast_unpack(const cpu_program *g, uint32_t buffer, uint64_t offset, void *d
         m++; /* a buffer without a plain copy has exactly one packed matrix */
     uint32_t columns = f->kernels->columns;
     size_t width = dtype_size(m->type);
-    for (uint64_t i = 0; i < size; i++) {
+    bool blocks = dtype_block(m->type) > 1;
+    for (uint64_t i = 0; blocks && i < size; i++)
+        ((uint8_t *)data)[i] = fast_unpack_block_byte(m, columns, offset + i);
+    for (uint64_t i = 0; !blocks && i < size; i++) {
         uint64_t element = (offset + i) / width, row = element / m->k, k = element % m->k;
         uint64_t in_half = row % m->n, panel = in_half / columns;
         if (m->geglu) panel = 2 * panel + row / m->n;

@@ -54,9 +54,10 @@ static mzt_status check_buffer(const plan *p, uint32_t index, uint64_t *weight_b
         return error_set(error, MZT_ERROR_FORMAT,
                          "buffer %u (%s): name, kind %u, role %u or type %u is unknown", index, name.text,
                          b->kind, b->role, b->dtype);
-    uint64_t bytes;
-    if (!product(b->shape, 4, &bytes) || !size_mul(bytes, dtype_size((dtype)b->dtype), &bytes) ||
-        bytes != b->bytes || bytes == 0)
+    uint64_t count, bytes = 0;
+    bool whole = product(b->shape, 4, &count) && count % dtype_block((dtype)b->dtype) == 0;
+    if (whole) bytes = dtype_bytes((dtype)b->dtype, count);
+    if (bytes != b->bytes || bytes == 0 || bytes == UINT64_MAX)
         return error_set(error, MZT_ERROR_FORMAT,
                          "buffer %u (%s): %llu bytes do not agree with its shape and type", index, name.text,
                          (unsigned long long)b->bytes);
@@ -64,6 +65,9 @@ static mzt_status check_buffer(const plan *p, uint32_t index, uint64_t *weight_b
         return error_set(error, MZT_ERROR_FORMAT,
                          "buffer %u (%s): inputs, outputs and states are persistent and have a name", index,
                          name.text);
+    if (dtype_block((dtype)b->dtype) > 1 && b->kind != PLAN_WEIGHT)
+        return error_set(error, MZT_ERROR_FORMAT, "buffer %u (%s): only weights may have type %s", index,
+                         name.text, dtype_name((dtype)b->dtype));
     if (b->offset % PLAN_ALIGNMENT || (b->kind == PLAN_WEIGHT && b->offset))
         return error_set(error, MZT_ERROR_FORMAT,
                          "buffer %u (%s): offset %llu is not a multiple of %u, or not 0 for a weight", index,
@@ -117,31 +121,16 @@ static mzt_status check_pieces(const plan *p, mzt_error *error) {
             return error_set(error, MZT_ERROR_FORMAT,
                              "piece %u (%s): pieces are not in the order of their buffers", i, name.text);
         const plan_buffer *buffer = &p->buffers[piece->buffer];
-        uint64_t count, total = buffer->bytes / dtype_size((dtype)buffer->dtype);
+        uint64_t count, total = dtype_elements((dtype)buffer->dtype, buffer->bytes);
         if (!product(piece->shape, piece->rank, &count) || count == 0 || piece->element != next ||
-            count > total - next || (ends && next + count != total))
+            count % dtype_block((dtype)buffer->dtype) || count > total - next ||
+            (ends && next + count != total))
             return error_set(error, MZT_ERROR_FORMAT,
                              "piece %u (%s): does not fill its part of buffer %u without gaps", i, name.text,
                              piece->buffer);
         next += count;
     }
     return MZT_OK;
-}
-
-static bool type_fits(const plan *p, op_class class_, uint32_t type) {
-    switch (class_) {
-    case OP_CLASS_ACTIVATION:
-        return type == p->activation;
-    case OP_CLASS_WEIGHT:
-        return type == p->weight;
-    case OP_CLASS_F32:
-        return type == DTYPE_F32;
-    case OP_CLASS_ANY_FLOAT:
-        return type <= DTYPE_BF16;
-    case OP_CLASS_U32:
-        return type == DTYPE_U32;
-    }
-    return false;
 }
 
 /* "dispatch 12 (down.0.conv1, conv2d): " in front of what is wrong with it. */
@@ -166,7 +155,7 @@ static mzt_status check_binding(const plan *p, const plan_dispatch *d, uint32_t 
     const plan_buffer *buffer = &p->buffers[binding->buffer];
     label name;
     name_of(p, buffer->name, &name);
-    if (!type_fits(p, info->class_, buffer->dtype))
+    if (!op_type_fits(info->class_, buffer->dtype, p->activation, p->weight))
         return error_set(error, MZT_ERROR_FORMAT,
                          "%s: buffer %u (%s) has type %s, which this binding cannot have", info->name,
                          binding->buffer, name.text, dtype_name((dtype)buffer->dtype));
@@ -183,11 +172,26 @@ static mzt_status check_binding(const plan *p, const plan_dispatch *d, uint32_t 
         return error_set(error, MZT_ERROR_FORMAT, "%s: bytes %llu + %llu lie outside buffer %u (%s) of %llu",
                          info->name, (unsigned long long)binding->offset, (unsigned long long)binding->range,
                          binding->buffer, name.text, (unsigned long long)buffer->bytes);
-    if (elements > binding->range / dtype_size((dtype)buffer->dtype))
+    if (elements > dtype_elements((dtype)buffer->dtype, binding->range))
         return error_set(error, MZT_ERROR_FORMAT,
                          "%s: the parameters need %llu elements, buffer %u (%s) shows %llu bytes", info->name,
                          (unsigned long long)elements, binding->buffer, name.text,
                          (unsigned long long)binding->range);
+    return MZT_OK;
+}
+
+mzt_status plan_check_blocks(const plan *p, const plan_dispatch *d, mzt_error *error) {
+    for (uint32_t i = 0; i < op_get((op)d->op)->binding_count; i++) {
+        const plan_binding *binding = &d->bindings[i];
+        if (binding->buffer == PLAN_NONE || dtype_block((dtype)p->buffers[binding->buffer].dtype) == 1)
+            continue;
+        if (!op_takes_blocks((op)d->op, &d->params) || binding->offset != 0)
+            return error_set(
+                error, MZT_ERROR_FORMAT,
+                "%s: matrices of type %s have rows of whole blocks, channels in fours, and are bound "
+                "from their start",
+                op_get((op)d->op)->bindings[i].name, dtype_name((dtype)p->buffers[binding->buffer].dtype));
+    }
     return MZT_OK;
 }
 
@@ -205,6 +209,7 @@ static mzt_status check_dispatch(const plan *p, const plan_dispatch *d, mzt_erro
     const op_info *info = op_get((op)d->op);
     for (uint32_t i = 0; i < info->binding_count; i++)
         TRY(check_binding(p, d, i, extents[i], error));
+    TRY(plan_check_blocks(p, d, error));
     for (uint32_t i = info->binding_count; i < OP_MAX_BINDINGS; i++)
         if (d->bindings[i].buffer != PLAN_NONE)
             return error_set(error, MZT_ERROR_FORMAT, "binding %u holds buffer %u, expected none", i,

@@ -22,10 +22,10 @@
 
 static const op_info table[OP_COUNT] = {
     [OP_LINEAR] = ROW(linear, 7, 6, READ("x0", ACTIVATION), READ_OPTIONAL("x1", ACTIVATION),
-                      READ("weight", WEIGHT), READ_OPTIONAL("bias", F32), READ_OPTIONAL("vec", ACTIVATION),
+                      READ("weight", MATRIX), READ_OPTIONAL("bias", F32), READ_OPTIONAL("vec", ACTIVATION),
                       READ_OPTIONAL("residual", ACTIVATION), WRITE("out", ACTIVATION)),
     [OP_CONV2D] = ROW(conv2d, 7, 6, READ("x0", ACTIVATION), READ_OPTIONAL("x1", ACTIVATION),
-                      READ("weight", WEIGHT), READ_OPTIONAL("bias", F32), READ_OPTIONAL("vec", ACTIVATION),
+                      READ("weight", MATRIX), READ_OPTIONAL("bias", F32), READ_OPTIONAL("vec", ACTIVATION),
                       READ_OPTIONAL("residual", ACTIVATION), WRITE("out", ACTIVATION)),
     [OP_ATTENTION] = ROW(attention, 4, 3, READ("q", ACTIVATION), READ("k", ACTIVATION), READ("v", ACTIVATION),
                          WRITE("out", ACTIVATION)),
@@ -113,6 +113,42 @@ OP_LIST(FITS)
 
 const op_info *op_get(op o) {
     return &table[o];
+}
+
+bool op_type_fits(op_class class_, uint32_t type, uint32_t activation, uint32_t weight) {
+    switch (class_) {
+    case OP_CLASS_ACTIVATION:
+        return type == activation;
+    case OP_CLASS_WEIGHT:
+        return type == weight;
+    case OP_CLASS_MATRIX:
+        return type == weight || type == DTYPE_F16 || type == DTYPE_BF16 || type == DTYPE_Q8 ||
+               type == DTYPE_Q4;
+    case OP_CLASS_F32:
+        return type == DTYPE_F32;
+    case OP_CLASS_ANY_FLOAT:
+        return type <= DTYPE_BF16;
+    case OP_CLASS_U32:
+        return type == DTYPE_U32;
+    }
+    return false;
+}
+
+static bool fours(uint32_t a, uint32_t b, uint32_t c, uint32_t d, uint32_t e) {
+    return (a | b | c | d | e) % 4 == 0;
+}
+
+bool op_takes_blocks(op o, const op_params *params) {
+    const linear_params *l = &params->linear;
+    const conv2d_params *c = &params->conv2d;
+    if (o == OP_LINEAR)
+        return fours(l->k0, l->k1, l->n, l->vec_stride, l->vec_offset) &&
+               ((uint64_t)l->k0 + l->k1) % dtype_block(DTYPE_Q8) == 0;
+    if (o != OP_CONV2D) return false;
+    uint64_t taps = (uint64_t)c->kh * c->kw;
+    return fours(c->c0, c->c1, c->cout, c->vec_stride, c->vec_offset) &&
+           fours(c->x0_base, c->x1_base, c->out_base, 0, 0) &&
+           taps * ((uint64_t)c->c0 + c->c1) % dtype_block(DTYPE_Q8) == 0;
 }
 
 op op_find(const char *name) {

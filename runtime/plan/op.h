@@ -12,8 +12,9 @@
 
 /* X(enumerator, name, parameter list). The order is part of the plan file format: add at the end.
  *
- * Bindings, in this order (? optional; types: w the plan's weight type, f f32, u u32, * any float, else the activation type):
- *   linear, conv2d      x0 x1? weight:w bias:f? vec? residual? -> out
+ * Bindings, in this order (? optional; types: m the plan's weight type or a stored one, see
+ * OP_CLASS_MATRIX, w the plan's weight type, f f32, u u32, * any float, else the activation type):
+ *   linear, conv2d      x0 x1? weight:m bias:f? vec? residual? -> out
  *   attention           q k v -> out
  *   group_norm_stats    x0 x1? -> partial:f
  *   group_norm          x0 x1? partial:f gamma:f beta:f -> out
@@ -125,7 +126,8 @@ typedef enum op_access { OP_READ = 1, OP_WRITE = 2, OP_READ_WRITE = 3 } op_acces
 /* Which element types a binding may have. */
 typedef enum op_class {
     OP_CLASS_ACTIVATION, /* the plan's activation type: f32, f16 or bf16 */
-    OP_CLASS_WEIGHT,     /* the plan's matrix type: f32, f16 or bf16 */
+    OP_CLASS_WEIGHT,     /* the plan's weight type: f32, f16 or bf16 */
+    OP_CLASS_MATRIX,     /* the same, or any type that weights are stored in: f16, bf16, and blocks (op_takes_blocks) */
     OP_CLASS_F32,        /* always f32: biases, norm scales, statistics, sampler state */
     OP_CLASS_ANY_FLOAT,  /* any floating type, independent of the others (cast) */
     OP_CLASS_U32
@@ -151,6 +153,13 @@ typedef struct op_info {
 
 /* The table row; `o` must be below OP_COUNT. */
 const op_info *op_get(op o);
+
+/* Whether a buffer of element type `type` may stand at a binding of this class in a plan of these types. */
+bool op_type_fits(op_class class_, uint32_t type, uint32_t activation, uint32_t weight);
+
+/* Whether the matrix of this dispatch may be stored in blocks (base/block.h): its rows are whole blocks, and everything
+ * that becomes part of an index into channels is a multiple of 4. */
+bool op_takes_blocks(op o, const op_params *params);
 
 /* Finds an op by name; OP_COUNT if there is none. */
 op op_find(const char *name);

@@ -190,11 +190,11 @@ static double cost(const shader_device *device, const shader_variant *v, const o
     return factor * groups * area * (1 + 16.0 / v->tile_m) / busy;
 }
 
-static mzt_status unsupported(const plan *p, const plan_dispatch *dispatch, mzt_error *error) {
+static mzt_status unsupported(const plan *p, const plan_dispatch *dispatch, dtype weight, mzt_error *error) {
     return error_set(error, MZT_ERROR_UNSUPPORTED,
                      "%s (%s): no shader for activations %s and weights %s of these sizes",
                      plan_string(p, dispatch->node), op_get((op)dispatch->op)->name,
-                     dtype_name((dtype)p->activation), dtype_name((dtype)p->weight));
+                     dtype_name((dtype)p->activation), dtype_name(weight));
 }
 
 static dtype binding_type(const plan *p, const plan_dispatch *dispatch, uint32_t binding) {
@@ -208,6 +208,8 @@ mzt_status shader_select(const shader_device *device, const plan *p, const plan_
         activation = binding_type(p, dispatch, 0);
         weight = binding_type(p, dispatch, 1);
     }
+    if (dispatch->op == OP_LINEAR || dispatch->op == OP_CONV2D)
+        weight = binding_type(p, dispatch, 2); /* its own */
     if (shader_training_reads_words((op)dispatch->op)) weight = activation;
     const shader_variant *best = NULL;
     double best_cost = 0;
@@ -222,7 +224,7 @@ mzt_status shader_select(const shader_device *device, const plan *p, const plan_
             best_cost = price;
         }
     }
-    if (!best) return unsupported(p, dispatch, error);
+    if (!best) return unsupported(p, dispatch, weight, error);
     uint64_t count = group_count(best, &dispatch->params);
     if (count > UINT32_MAX)
         return error_set(

@@ -188,6 +188,11 @@ tensor graph_guidance(graph *g, tensor slots, tensor output, tensor table, tenso
 typedef struct graph_options {
     uint64_t max_range; /* bytes one binding may show on the device (executor_limits.max_range); 0: no limit */
     bool no_fusion;     /* one dispatch per described node: for tests, and for differentiation */
+    /* The type in which a matrix (of linear layers and convolutions alone) is to be stored, given how the tensor's pieces
+     * are called; NULL: all as the graph's weight type. Blocks are refused, and the weight type taken, where rows are no
+     * whole blocks or a reader cannot have them (op_takes_blocks). */
+    dtype (*stored)(void *user, const graph_tensor *matrix);
+    void *stored_user;
 } graph_options;
 
 /* Runs the passes in order, lowers to a plan, places barriers and checks the plan. The graph is changed by this: compile once.
@@ -198,6 +203,7 @@ mzt_status graph_compile(graph *g, const graph_options *options, plan **out, mzt
 /* The passes, one file each. */
 void graph_pass_fuse(graph *g);      /* fuse.c: activations, residuals, concat and upsample into their readers; GEGLU */
 void graph_pass_dead(graph *g);      /* dead.c: nodes whose results nobody reads */
+void graph_pass_store(graph *g, const graph_options *options); /* store.c: how matrices are stored */
 
 /* A picture of the graph in Graphviz's dot language. */
 mzt_status graph_write_dot(const graph *g, const char *path, mzt_error *error);

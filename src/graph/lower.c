@@ -46,7 +46,7 @@ static mzt_status need_buffer(lowering *l, tensor root, uint32_t name, plan_buff
                           .kind = kind,
                           .dtype = t->type,
                           .shape = {t->shape.n, t->shape.h, t->shape.w, t->shape.c}};
-    buffer.bytes = (uint64_t)graph_elements(t->shape) * dtype_size(t->type);
+    buffer.bytes = dtype_bytes(t->type, graph_elements(t->shape));
     const char *text = t->output ? t->output : t->name;
     if (text) TRY(add_string(l, text, &buffer.name, error));
     if (t->kind == GRAPH_INPUT) buffer.role = PLAN_ROLE_INPUT;
@@ -82,7 +82,7 @@ bool lower_fits(const lowering *l, const plan_dispatch *d) {
     if (!op_regions((op)d->op, &d->params, regions)) return false;
     for (uint32_t b = 0; b < op_get((op)d->op)->binding_count; b++)
         if (d->bindings[b].buffer != PLAN_NONE &&
-            align_up(regions[b].end * dtype_size((dtype)l->p->buffers[d->bindings[b].buffer].dtype), 4) >
+            align_up(dtype_bytes((dtype)l->p->buffers[d->bindings[b].buffer].dtype, regions[b].end), 4) >
                 l->max_range)
             return false;
     return true;
@@ -99,9 +99,9 @@ mzt_status lower_append(lowering *l, const plan_dispatch *dispatch, mzt_error *e
     d.bytes = 0;
     for (uint32_t b = 0; b < OP_MAX_BINDINGS; b++) {
         if (d.bindings[b].buffer == PLAN_NONE) continue;
-        uint64_t size = dtype_size((dtype)p->buffers[d.bindings[b].buffer].dtype);
-        d.bindings[b].range = align_up(regions[b].end * size, 4);
-        d.bytes += (regions[b].end - regions[b].first) * size;
+        dtype type = (dtype)p->buffers[d.bindings[b].buffer].dtype;
+        d.bindings[b].range = align_up(dtype_bytes(type, regions[b].end), 4);
+        d.bytes += dtype_bytes(type, regions[b].end - regions[b].first);
     }
     if (!HOST_GROW(p->host, p->dispatches, p->dispatch_count, l->dispatch_capacity))
         return out_of_memory(error);
@@ -191,6 +191,7 @@ mzt_status graph_compile(graph *g, const graph_options *options, plan **out, mzt
     if (!options->no_fusion) graph_pass_fuse(g);
     graph_pass_dead(g);
     lowering l = {.g = g, .max_range = options->max_range ? options->max_range : UINT64_MAX};
+    if (options->stored) graph_pass_store(g, options);
     lower_phases(&l);
     TRY(graph_check(g, error));
     l.p = host_calloc(g->host, 1, sizeof *l.p);

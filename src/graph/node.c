@@ -4,22 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool type_fits(const graph *g, op_class class_, dtype type) {
-    switch (class_) {
-    case OP_CLASS_ACTIVATION:
-        return type == g->activation;
-    case OP_CLASS_WEIGHT:
-        return type == g->weight;
-    case OP_CLASS_F32:
-        return type == DTYPE_F32;
-    case OP_CLASS_ANY_FLOAT:
-        return type <= DTYPE_BF16;
-    case OP_CLASS_U32:
-        return type == DTYPE_U32;
-    }
-    return false;
-}
-
 static void check_binding(graph *g, const graph_node *node, uint32_t i, uint64_t extent) {
     const op_binding_info *info = &op_get(node->op)->bindings[i];
     tensor x = node->bindings[i];
@@ -30,7 +14,7 @@ static void check_binding(graph *g, const graph_node *node, uint32_t i, uint64_t
         return;
     }
     const graph_tensor *t = &g->tensors[x];
-    if (!type_fits(g, info->class_, t->type))
+    if (!op_type_fits(info->class_, t->type, g->activation, g->weight))
         graph_fail(g, MZT_ERROR_INVALID, "%s (%s): %s has type %s, which this binding cannot have",
                    node->name, op_get(node->op)->name, info->name, dtype_name(t->type));
     if (graph_elements(t->shape) < extent)

@@ -64,7 +64,7 @@ static void run_case(const fixture *f, const ops_case *c, tally *t) {
  */
 static bool must_run(const fixture *f, dtype activation, dtype weight) {
     const executor_limits *limits = &f->device->limits;
-    if (activation != weight) return false;
+    if (activation != weight && dtype_block(weight) == 1) return false;
     return activation == DTYPE_F32 || (activation == DTYPE_F16 && limits->f16) ||
            (activation == DTYPE_BF16 && limits->bf16);
 }
@@ -72,7 +72,15 @@ static bool must_run(const fixture *f, dtype activation, dtype weight) {
 static bool has_weight(op o) {
     const op_info *info = op_get(o);
     for (uint32_t i = 0; i < info->binding_count; i++)
-        if (info->bindings[i].class_ == OP_CLASS_WEIGHT) return true;
+        if (info->bindings[i].class_ == OP_CLASS_WEIGHT || info->bindings[i].class_ == OP_CLASS_MATRIX)
+            return true;
+    return false;
+}
+
+static bool has_matrix(op o) {
+    const op_info *info = op_get(o);
+    for (uint32_t i = 0; i < info->binding_count; i++)
+        if (info->bindings[i].class_ == OP_CLASS_MATRIX) return true;
     return false;
 }
 
@@ -80,9 +88,11 @@ static void test_op(void **state) {
     op o = *(const op *)*state;
     const fixture *f = &devices;
     tally total = {0};
-    for (int pair = 0; pair < 9; pair++) {
-        dtype activation = (dtype)(pair / 3), weight = (dtype)(pair % 3);
+    static const dtype weights[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_Q8, DTYPE_Q4};
+    for (int pair = 0; pair < 15; pair++) {
+        dtype activation = (dtype)(pair / 5), weight = weights[pair % 5];
         if (!has_weight(o) && activation != weight) continue;
+        if (!has_matrix(o) && dtype_block(weight) > 1) continue;
         tally t = {0};
         for (uint32_t i = 0; i < f->cases; i++) {
             ops_case c;

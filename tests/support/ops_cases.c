@@ -399,6 +399,7 @@ bool ops_case_complete(ops_case *c) {
             c->types[i] = c->activation;
             break;
         case OP_CLASS_WEIGHT:
+        case OP_CLASS_MATRIX:
             c->types[i] = c->weight;
             break;
         case OP_CLASS_F32:
@@ -416,18 +417,45 @@ bool ops_case_complete(ops_case *c) {
     return true;
 }
 
+static uint32_t up_to(uint32_t value, uint32_t step) {
+    return ceil_div(value, step) * step;
+}
+
+/* Sizes that matrices in blocks can have, near those that were drawn; see op_takes_blocks. */
+static void fit_blocks(op o, op_params *p) {
+    linear_params *l = &p->linear;
+    conv2d_params *c = &p->conv2d;
+    if (o == OP_LINEAR) {
+        uint32_t k0 = up_to(l->k0, l->k1 ? 4 : 32);
+        if (l->k1) l->k1 = up_to(k0 + l->k1, 32) - k0 ? up_to(k0 + l->k1, 32) - k0 : 32;
+        l->k0 = k0;
+        l->n = up_to(l->n, 4);
+        l->vec_offset = up_to(l->vec_offset, 4);
+        if (l->vec_stride) l->vec_stride = l->vec_offset + l->n + 8;
+        return;
+    }
+    uint32_t step = c->kh * c->kw % 2 ? 32 : 8, c0 = up_to(c->c0, c->c1 ? 4 : step);
+    if (c->c1) c->c1 = up_to(c0 + c->c1, step) - c0;
+    c->c0 = c0;
+    c->cout = up_to(c->cout, 4);
+    c->vec_offset = up_to(c->vec_offset, 4);
+    if (c->vec_stride) c->vec_stride = c->vec_offset + c->cout + 4;
+}
+
 void ops_case_make(op o, uint32_t index, dtype activation, dtype weight, ops_case *c) {
     memset(c, 0, sizeof *c);
     c->op = o;
     c->index = index;
     c->activation = activation;
     c->weight = weight;
-    c->changing_weights = (o == OP_LINEAR || o == OP_CONV2D) && index % 4 == 3;
+    c->changing_weights = (o == OP_LINEAR || o == OP_CONV2D) && index % 4 == 3 && dtype_block(weight) == 1;
     for (uint64_t attempt = 0; attempt < 100; attempt++) { /* draws that op_check refuses are drawn again */
         ops_random r = ops_random_seed((uint64_t)o, index, attempt);
         memset(&c->params, 0, sizeof c->params);
         generators[o](&r, index, &c->params);
+        if (dtype_block(weight) > 1) fit_blocks(o, &c->params);
         place_bases(c, &r);
+        if (dtype_block(weight) > 1 && !op_takes_blocks(o, &c->params)) continue;
         if (ops_case_complete(c)) return;
     }
 }

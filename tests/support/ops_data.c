@@ -111,6 +111,20 @@ static void fill_indices(const ops_case *c, ops_random *r, uint32_t *data, uint6
     }
 }
 
+/* Blocks of random bits, with scales and shifts for values within +-scale; every third has no shift. */
+static void fill_blocks(dtype type, ops_random *r, double scale, uint8_t *data, uint64_t count) {
+    for (uint64_t i = 0; i < count / dtype_block(type); i++, data += dtype_size(type)) {
+        uint16_t head[2] = {
+            f16_from_f32((float)(scale * ops_random_uniform(r) / (type == DTYPE_Q8 ? 127 : 8))),
+            f16_from_f32((float)(scale * ops_random_uniform(r)))};
+        if (i % 3 == 0) head[1] = 0x8000u;
+        for (uint32_t k = 0; k < 4; k++)
+            data[k] = (uint8_t)(head[k / 2] >> k % 2 * 8);
+        for (uint32_t k = 4; k < dtype_size(type); k++)
+            data[k] = (uint8_t)ops_random_between(r, 0, 255);
+    }
+}
+
 void ops_case_fill(const ops_case *c, uint32_t binding, void *data) {
     const char *role = op_get(c->op)->bindings[binding].name;
     uint64_t count = c->elements[binding];
@@ -137,7 +151,12 @@ void ops_case_fill(const ops_case *c, uint32_t binding, void *data) {
     }
     double scale = 1.7, shift = 0;
     if (c->op == OP_ADAMW && (strcmp(role, "v") == 0 || strcmp(role, "norm") == 0)) scale = shift = 0.5;
+    if (c->op == OP_LOSS_SCALE) scale = shift = 1;
     if (strcmp(role, "weight") == 0) scale = 1.7 / sqrt(reduction(c));
+    if (dtype_block(c->types[binding]) > 1) {
+        fill_blocks(c->types[binding], &r, scale, data, count);
+        return;
+    }
     if (strcmp(role, "gamma") == 0) shift = 1, scale = 0.5;
     if (strcmp(role, "mask") == 0) shift = scale = 0.5;
     if (c->op == OP_GROUP_NORM_STATS || c->op == OP_LAYER_NORM ||
@@ -150,6 +169,5 @@ void ops_case_fill(const ops_case *c, uint32_t binding, void *data) {
     if (exponential) scale = 2; /* the result must fit f16 */
     if (c->op == OP_TIMESTEP_EMBEDDING) scale = 499.5, shift = 499.5;
     for (uint64_t i = 0; i < count; i++)
-    if (c->op == OP_LOSS_SCALE) scale = shift = 1;
         dtype_store(c->types[binding], data, i, scale * ops_random_uniform(&r) + shift);
 }

@@ -20,7 +20,7 @@ typedef struct bench {
 } bench;
 
 uint64_t ops_case_bytes(const ops_case *c, uint32_t binding) {
-    return align_up(c->elements[binding] * dtype_size(c->types[binding]), 4);
+    return align_up(dtype_bytes(c->types[binding], c->elements[binding]), 4);
 }
 
 uint64_t ops_output_offset(const ops_case *c, uint32_t binding) {
@@ -39,9 +39,10 @@ double ops_limit(const ops_case *c) {
 }
 
 static bool is_weight(const ops_case *c, const op_binding_info *info) {
-    if (info->access != OP_READ || (info->class_ == OP_CLASS_WEIGHT && c->changing_weights)) return false;
-    return info->class_ == OP_CLASS_WEIGHT || strcmp(info->name, "bias") == 0 ||
-           strcmp(info->name, "gamma") == 0 || strcmp(info->name, "beta") == 0;
+    bool matrix = info->class_ == OP_CLASS_WEIGHT || info->class_ == OP_CLASS_MATRIX;
+    if (info->access != OP_READ || (matrix && c->changing_weights)) return false;
+    return matrix || strcmp(info->name, "bias") == 0 || strcmp(info->name, "gamma") == 0 ||
+           strcmp(info->name, "beta") == 0;
 }
 
 static bool add_buffer(bench *b, uint32_t binding, plan_buffer_kind kind, dtype type, uint64_t bytes) {
@@ -49,7 +50,7 @@ static bool add_buffer(bench *b, uint32_t binding, plan_buffer_kind kind, dtype 
     b->buffers[index] = (plan_buffer){.name = binding == PLAN_NONE ? NAME_GUARD : NAME_BINDING,
                                       .kind = kind,
                                       .dtype = type,
-                                      .shape = {1, 1, 1, (uint32_t)(bytes / dtype_size(type))},
+                                      .shape = {1, 1, 1, (uint32_t)dtype_elements(type, bytes)},
                                       .bytes = bytes};
     if (kind == PLAN_WEIGHT) {
         b->plan.weight_bytes += bytes;
@@ -160,6 +161,42 @@ mzt_status ops_run(executor *e, const ops_case *c, uint32_t repeat, double *seco
         status = program_write(g, i, 0, b.before[i], b.buffers[i].bytes, error);
     if (status >= 0) status = program_seal(g, error);
     if (status >= 0) status = run_timed(g, repeat, seconds, error);
+    if (status >= 0) status = read_back(g, &b, c, out, error);
+    program_destroy(g);
+    destroy(&b);
+    return status;
+}
+
+static mzt_status prepare_slices(program *g, const bench *b, uint64_t budget_us, mzt_error *error) {
+    mzt_status status = MZT_PENDING;
+    for (uint32_t i = 0; i < b->plan.buffer_count; i++)
+        TRY(program_queue_write(g, i, 0, b->before[i], b->buffers[i].bytes, error));
+    TRY(program_queue_seal(g, error));
+    while (status == MZT_PENDING)
+        status = program_prepare_advance(g, budget_us, NULL, error);
+    return status;
+}
+
+static mzt_status advance_all(program *g, uint64_t budget_us, uint32_t *slices, mzt_error *error) {
+    mzt_status status = MZT_PENDING;
+    uint32_t count = 0;
+    TRY(program_begin_phase(g, "main", 1, error));
+    for (; status == MZT_PENDING; count++) {
+        status = program_advance(g, budget_us, NULL, error);
+        if (status == MZT_PENDING) TRY(program_wait(g, 1000, error));
+    }
+    if (slices) *slices = count;
+    return status;
+}
+
+mzt_status ops_run_slices(executor *e, const ops_case *c, uint64_t budget_us, uint32_t *slices, void *out,
+                          mzt_error *error) {
+    bench b;
+    program *g = NULL;
+    mzt_status status = build(&b, e->host, c) ? MZT_OK : error_memory(error, "case", b.plan.arena_bytes);
+    if (status >= 0) status = executor_prepare_begin(e, &b.plan, &g, error);
+    if (status >= 0) status = prepare_slices(g, &b, budget_us, error);
+    if (status >= 0) status = advance_all(g, budget_us, slices, error);
     if (status >= 0) status = read_back(g, &b, c, out, error);
     program_destroy(g);
     destroy(&b);
