@@ -89,10 +89,12 @@ void gradient_upsample(differ *d, const graph_node *node, tensor dy) {
 
 /* A permutation: its transpose is its inverse. */
 void gradient_pixel_shuffle(differ *d, const graph_node *node, tensor dy) {
-    const pixel_shuffle_params *p = &node->params.pixel_shuffle;
-    gradient_add(d, node->bindings[0],
-                 p->inverse ? graph_pixel_shuffle(d->g, dy, p->block)
-                            : graph_pixel_unshuffle(d->g, dy, p->block));
+    op_params params = {.pixel_shuffle = node->params.pixel_shuffle};
+    params.pixel_shuffle.inverse = !params.pixel_shuffle.inverse;
+    tensor x = node->bindings[0];
+    gradient_add(d, x,
+                 graph_emit(d->g, OP_PIXEL_SHUFFLE, "x", (tensor[OP_MAX_BINDINGS]){dy}, &params,
+                            graph_shape(d->g, x), d->g->activation));
 }
 
 static tensor scatter(differ *d, tensor index, tensor dy, gather_rows_grad_params p) {
