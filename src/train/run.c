@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "train/profile.h"
 #include "train/step.h"
 
 /* Steps in a row that the optimiser skipped because gradients were not finite. */
@@ -21,6 +22,7 @@ typedef struct run {
     train_context context;
     train_task *task;
     train_step step;
+    train_profile profile; /* zeroed: not wanted */
     loader *loader;
     train_log log;
     char *resume;                              /* OUTPUT/latest, or NULL */
@@ -157,6 +159,7 @@ static mzt_status open_step(run *r) {
         TRY(train_step_begin(&r->step, r->task, r->error));
     TRY(program_seal(r->step.network.program, r->error));
     r->result->parameters = r->step.parameters;
+    if (r->request->profile) TRY(train_profile_create(r->host, r->step.network.plan, &r->profile, r->error));
     snprintf(line, sizeof line, "%.3f million parameters, %.2f GFLOP a step of %u, %.1f MiB on %s",
              (double)r->step.parameters / 1e6, (double)r->step.flops / 1e9, (unsigned)r->config->batch,
              (double)program_memory(r->step.network.program) / 1048576.0, r->context.device->limits.name);
@@ -306,11 +309,24 @@ static mzt_status check_numbers(run *r) {
                      "step %llu: %s; the last good checkpoint is that of step %llu", step, what, kept);
 }
 
+/* Adds the time since `since` to a part of the profile; returns the time now. */
+static double count_time(run *r, profile_part part, double since) {
+    const double now = clock_seconds();
+    r->profile.parts[part] += now - since;
+    return now;
+}
+
 static mzt_status one_step(run *r) {
     const loader_batch *batch;
+    double at = clock_seconds();
     TRY(loader_next(r->loader, &batch, r->error));
+    at = count_time(r, PROFILE_WAIT, at);
     TRY(r->task->functions->feed(r->task, &r->step.network, batch, r->error));
-    TRY(train_step_run(&r->step, &r->config->optimizer, r->next, &r->loss, &r->norm, r->error));
+    at = count_time(r, PROFILE_FEED, at);
+    TRY(train_step_run(&r->step, &r->config->optimizer, r->next, &r->loss, &r->norm, r->profile.seconds,
+                       r->error));
+    count_time(r, PROFILE_STEP, at);
+    r->profile.steps++;
     TRY(check_numbers(r));
     r->next++;
     r->loss_sum += r->loss;
@@ -332,14 +348,17 @@ static mzt_status loop(run *r) {
             train_row row = row_now(r, clock_seconds());
             TRY(report(r, &row));
         }
+        const double at = clock_seconds();
         const bool draw = is_due(r->drawn_at, log->sample_minutes);
         if (draw || is_due(r->saved_at, log->checkpoint_minutes)) TRY(save(r));
         if (draw) TRY(look(r));
+        count_time(r, PROFILE_CHECKPOINT, at);
         if (q->keep_going && !q->keep_going(q->user, r->next)) {
             TRY(save(r));
             return MZT_CANCELLED;
         }
     }
+    if (r->profile.seconds) train_profile_report(&r->profile, 0, q->line, q->user);
     TRY(save(r));
     return r->next > r->first ? look(r) : MZT_OK;
 }
@@ -347,6 +366,7 @@ static mzt_status loop(run *r) {
 static void close_all(run *r) {
     loader_destroy(r->loader);
     train_log_close(&r->log);
+    train_profile_destroy(&r->profile);
     train_step_destroy(&r->step);
     if (r->task) r->task->functions->destroy(r->task);
     dataset_close(r->data);

@@ -18,6 +18,7 @@ typedef struct train_request {
     uint32_t batch;   /* 0: the configuration's */
     uint64_t seed;    /* with seed_given, in place of the configuration's */
     bool seed_given;
+    bool profile;               /* measure where the time goes, and say it at the end */
     const char *const *exclude; /* further combinations */
     uint32_t exclude_count;
     /* One line of progress or news. May be NULL. */

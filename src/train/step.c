@@ -252,7 +252,7 @@ mzt_status train_step_load(train_step *s, const safetensors_file *state, mzt_err
  * -- */
 
 mzt_status train_step_run(train_step *s, const optimizer_config *optimizer, uint64_t step, double *loss,
-                          double *norm, mzt_error *error) {
+                          double *norm, double *seconds, mzt_error *error) {
     program *p = s->network.program;
     const uint32_t zero = 0, counter = plan_find_buffer(s->network.plan, "optimizer.step");
     float row[OPTIMIZER_ROW_LENGTH], value;
@@ -261,7 +261,8 @@ mzt_status train_step_run(train_step *s, const optimizer_config *optimizer, uint
     TRY(program_write(p, counter, 0, &zero, sizeof zero, error));
     for (uint32_t i = 0; i < s->network.plan->phase_count; i++) {
         const plan_phase *phase = &s->network.plan->phases[i];
-        if (phase->count) TRY(program_run(p, phase->first, phase->count, NULL, error));
+        const run_control control = {.seconds = seconds ? seconds + phase->first : NULL};
+        if (phase->count) TRY(program_run(p, phase->first, phase->count, &control, error));
     }
     *loss = 0;
     for (uint32_t i = 0; i < s->loss_count; i++) {

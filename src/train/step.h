@@ -33,8 +33,8 @@ mzt_status train_step_save(train_step *s, train_task *task, checkpoint_writer *c
 mzt_status train_step_load(train_step *s, const safetensors_file *state, mzt_error *error);
 
 /* Runs the step (counted from 0), whose inputs have been uploaded. `loss`: the sum of all losses; `norm`: of
- * the gradients. */
+ * the gradients; `seconds`: as run_control's, of every dispatch, added up; NULL: not measured. */
 mzt_status train_step_run(train_step *s, const optimizer_config *optimizer, uint64_t step, double *loss,
-                          double *norm, mzt_error *error);
+                          double *norm, double *seconds, mzt_error *error);
 
 #endif

@@ -75,6 +75,7 @@ mzt_status command_train(command_context *context, int argc, char **argv, mzt_er
         {0, "exclude", "WORDS", "a combination never to show, as \"green banana\"; may be repeated",
          OPTION_TEXT, &exclude, 0, 0, NULL},
         {0, "device", "D", "see mezzotint devices; default auto", OPTION_TEXT, &device, 0, 0, NULL},
+        {0, "profile", NULL, "say at the end where the time went", OPTION_FLAG, &r.profile, 0, 0, NULL},
         {'q', "quiet", NULL, "print nothing", OPTION_FLAG, &quiet, 0, 0, NULL},
     };
     const option_set set = {
