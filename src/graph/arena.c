@@ -18,10 +18,8 @@ static int larger_first(const void *a, const void *b) {
     return x->buffer < y->buffer ? -1 : x->buffer > y->buffer;
 }
 
-static int lower_first(const void *a, const void *b) {
-    const life *x = *(const life *const *)a, *y = *(const life *const *)b;
-    if (x->offset != y->offset) return x->offset < y->offset ? -1 : 1;
-    return x->buffer < y->buffer ? -1 : x->buffer > y->buffer;
+static bool lies_lower(const life *a, const life *b) {
+    return a->offset != b->offset ? a->offset < b->offset : a->buffer < b->buffer;
 }
 
 static void measure(const plan *p, life *lives) {
@@ -65,8 +63,10 @@ static void place(plan *p, life *lives, life **placed) {
         mine->offset = find_gap(mine, placed, count, start);
         p->buffers[mine->buffer].offset = mine->offset;
         if (mine->offset + mine->size > top) top = mine->offset + mine->size;
-        placed[count++] = mine;
-        qsort(placed, count, sizeof *placed, lower_first);
+        uint32_t at = count++; /* the list stays sorted */
+        for (; at > 0 && lies_lower(mine, placed[at - 1]); at--)
+            placed[at] = placed[at - 1];
+        placed[at] = mine;
     }
     p->arena_bytes = top;
 }

@@ -143,16 +143,21 @@ void graph_differentiate(graph *g, const tensor *losses, uint32_t count,
     differ d = {.g = g,
                 .tensor_count = g->tensor_count,
                 .chosen = any_trainable(g),
-                .scale = options->scale != 0 ? options->scale : 1};
+                .scale = options->scale != 0 ? options->scale : 1,
+                .factor = options->factor,
+                .max_range = options->max_range ? options->max_range : UINT64_MAX};
+    g->recompute = options->recompute;
     d.needed = host_calloc(g->host, d.tensor_count, sizeof *d.needed);
     d.of = host_calloc(g->host, d.tensor_count, sizeof *d.of);
     if (d.needed && d.of) {
         mark_needed(&d, options);
         uint32_t nodes = g->node_count;
+        g->part = GRAPH_BACKWARD;
         for (uint32_t i = 0; i < count; i++)
             seed(&d, losses[i]);
         for (uint32_t i = nodes; i-- > 0 && graph_ok(g);)
             step_back(&d, i);
+        g->part = GRAPH_FORWARD;
         if (graph_ok(g)) list_gradients(&d, options, out);
     } else {
         graph_fail(g, MZT_ERROR_OUT_OF_MEMORY, "graph: out of memory for gradients");

@@ -54,6 +54,12 @@ typedef struct graph_differentiate_options {
     const void *user;
     const tensor *inputs; /* further tensors whose gradients are wanted */
     uint32_t input_count;
+    /* State of loss_scale (f32 {1,1,1,LOSS_SCALE_LENGTH}) by which gradients are raised besides;
+     * TENSOR_NONE: none. */
+    tensor factor;
+    bool recompute; /* inner values of blocks are computed again rather than kept: see recompute.c */
+    uint64_t
+        max_range; /* graph_options', for which sums over many rows are divided so that they can be cut */
 } graph_differentiate_options;
 
 /* Appends the nodes that compute the gradients of the sum of `losses` (results of graph_loss) to the graph,

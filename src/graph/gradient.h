@@ -13,6 +13,8 @@ typedef struct differ {
     bool *needed;          /* depends on something whose gradient is wanted */
     tensor *of;            /* the gradient so far; TENSOR_NONE: zero */
     float scale;
+    tensor factor;      /* of the losses' gradients besides, or TENSOR_NONE */
+    uint64_t max_range; /* bytes that one binding should show */
 } differ;
 
 /* Adds the gradients of the node's inputs, given that of its output. `node` is a copy: emitting moves the

@@ -144,15 +144,16 @@ void gradient_loss(differ *d, const graph_node *node) {
         tensor x = loss.bindings[0];
         op_params params = {.loss_grad = {.count = p->count,
                                           .kind = p->kind,
-                                          .flags = p->flags,
+                                          .flags = p->flags | (d->factor ? LOSS_SCALED : 0),
                                           .weight_each = p->weight_each,
                                           .beta = p->beta,
                                           .scale = scale * p->scale}};
         if (gradient_wanted(d, x))
-            gradient_add(d, x,
-                         graph_emit(g, OP_LOSS_GRAD, "x",
-                                    (tensor[OP_MAX_BINDINGS]){x, loss.bindings[1], loss.bindings[2]}, &params,
-                                    graph_shape(g, x), g->activation));
+            gradient_add(
+                d, x,
+                graph_emit(g, OP_LOSS_GRAD, "x",
+                           (tensor[OP_MAX_BINDINGS]){x, loss.bindings[1], loss.bindings[2], d->factor},
+                           &params, graph_shape(g, x), g->activation));
         return;
     }
     gradient_refuse(d, node, "only the sums of losses can be");

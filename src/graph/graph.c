@@ -97,6 +97,10 @@ char *graph_join(graph *g, const char *leaf) {
     return name;
 }
 
+void graph_begin_update(graph *g) {
+    g->part = GRAPH_UPDATE;
+}
+
 /* --------------------------------------------------------------------------------------------------- tensors
  * -- */
 

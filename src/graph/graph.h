@@ -32,6 +32,9 @@ typedef struct shape4 {
 
 typedef enum graph_kind { GRAPH_VALUE, GRAPH_INPUT, GRAPH_STATE, GRAPH_PARAM } graph_kind;
 
+/* What a node belongs to in training: the network and its loss, their gradients, or what is done with those. */
+typedef enum graph_part { GRAPH_FORWARD, GRAPH_BACKWARD, GRAPH_UPDATE } graph_part;
+
 /* A checkpoint tensor that fills (part of) a parameter; see plan_piece. */
 typedef struct graph_piece {
     char *name;
@@ -53,6 +56,7 @@ typedef struct graph_tensor {
 
 typedef struct graph_node {
     op op;
+    graph_part part;
     bool dead;     /* removed by a pass */
     bool in_place; /* the first OP_READ_WRITE binding is both read and written (sampler state) */
     char *name;    /* scope and leaf: "down_blocks.0.resnets.1.conv1" */
@@ -70,6 +74,8 @@ typedef struct graph {
     char scope[512];
     uint16_t scope_ends[32];
     uint32_t scope_depth;
+    graph_part part;   /* of nodes from here on */
+    bool recompute;    /* graph_compile runs graph_pass_recompute */
     mzt_status status; /* sticky */
     mzt_error error;
 } graph;
@@ -183,6 +189,9 @@ void graph_step_advance(graph *g, tensor step);
 tensor graph_guidance(graph *g, tensor slots, tensor output, tensor table, tensor step, tensor known, tensor mask, shape4 latent,
                       uint32_t repeat, float rescale);
 
+/* Nodes from here on are the phase "update", run when the caller says so. */
+void graph_begin_update(graph *g);
+
 /* --------------------------------------------------------------------------------------------------- compiling -- */
 
 typedef struct graph_options {
@@ -204,6 +213,7 @@ mzt_status graph_compile(graph *g, const graph_options *options, plan **out, mzt
 void graph_pass_fuse(graph *g);      /* fuse.c: activations, residuals, concat and upsample into their readers; GEGLU */
 void graph_pass_dead(graph *g);      /* dead.c: nodes whose results nobody reads */
 void graph_pass_store(graph *g, const graph_options *options); /* store.c: how matrices are stored */
+void graph_pass_recompute(graph *g); /* recompute.c: what blocks need for their gradients, once more */
 
 /* A picture of the graph in Graphviz's dot language. */
 mzt_status graph_write_dot(const graph *g, const char *path, mzt_error *error);

@@ -125,17 +125,30 @@ static mzt_status lower_node(lowering *l, const graph_node *node, const bool *cr
     return lower_fits(l, &d) ? lower_append(l, &d, error) : lower_cut(l, &d, error);
 }
 
-/* Marks the values that the setup phase hands to the steps. */
-static void find_crossing(const lowering *l, bool *crosses) {
+/* Marks the values that the nodes before `first` hand to those from there on. */
+static void find_crossing(const lowering *l, uint32_t first, bool *crosses) {
     const graph *g = l->g;
-    for (uint32_t i = l->setup_count; l->setup_count && i < g->node_count; i++)
+    for (uint32_t i = first; first && i < g->node_count; i++)
         for (uint32_t b = 0; b < op_get(g->nodes[i].op)->binding_count; b++) {
             tensor x = g->nodes[i].bindings[b];
-            if (x) crosses[graph_root(g, x)] = true;
+            if (x && (op_get(g->nodes[i].op)->bindings[b].access & OP_READ)) crosses[graph_root(g, x)] = true;
         }
-    /* What the steps themselves write is theirs. */
-    for (uint32_t i = l->setup_count; i < g->node_count; i++)
+    /* What these write themselves is theirs. */
+    for (uint32_t i = first; i < g->node_count; i++)
         crosses[graph_root(g, g->nodes[i].bindings[op_get(g->nodes[i].op)->output])] = false;
+}
+
+/* Those of the setup for the steps, and of both for the update. */
+static bool find_all_crossing(const lowering *l, bool *crosses) {
+    const graph *g = l->g;
+    bool *later = host_calloc(g->host, g->tensor_count, sizeof *later);
+    if (!later) return false;
+    find_crossing(l, l->setup_count, crosses);
+    if (l->update_first < g->node_count) find_crossing(l, l->update_first, later);
+    for (uint32_t i = 0; i < g->tensor_count; i++)
+        crosses[i] |= later[i];
+    host_free(g->host, later);
+    return true;
 }
 
 static mzt_status add_phase(lowering *l, const char *name, uint32_t first, mzt_error *error) {
@@ -147,21 +160,23 @@ static mzt_status add_phase(lowering *l, const char *name, uint32_t first, mzt_e
     return MZT_OK;
 }
 
-static mzt_status lower_nodes(lowering *l, const bool *crosses, mzt_error *error) {
-    graph *g = l->g;
-    uint32_t step = 0;
+/* Nodes first ... end - 1, as one phase. */
+static mzt_status lower_nodes(lowering *l, const char *phase, uint32_t first, uint32_t end,
+                              const bool *crosses, mzt_error *error) {
+    const uint32_t dispatches = l->p->dispatch_count;
+    for (uint32_t i = first; i < end; i++)
+        TRY(lower_node(l, &l->g->nodes[i], crosses, error));
+    return add_phase(l, phase, dispatches, error);
+}
+
+static mzt_status lower_phase_nodes(lowering *l, const bool *crosses, mzt_error *error) {
+    const uint32_t count = l->g->node_count;
     TRY(add_named_buffers(l, error));
-    for (uint32_t i = 0; i < g->node_count; i++) {
-        if (i == l->setup_count) step = l->p->dispatch_count;
-        TRY(lower_node(l, &g->nodes[i], crosses, error));
-    }
-    if (!l->two_phases) return add_phase(l, "main", 0, error);
-    if (l->setup_count == g->node_count) step = l->p->dispatch_count;
-    plan_phase *setup = NULL;
-    TRY(add_phase(l, "setup", 0, error));
-    setup = &l->p->phases[0];
-    setup->count = step;
-    return add_phase(l, "step", step, error);
+    if (!l->steps) return lower_nodes(l, "main", 0, count, crosses, error);
+    TRY(lower_nodes(l, "setup", 0, l->setup_count, crosses, error));
+    TRY(lower_nodes(l, "step", l->setup_count, l->update_first, crosses, error));
+    if (l->update_first == count) return MZT_OK;
+    return lower_nodes(l, "update", l->update_first, count, crosses, error);
 }
 
 static mzt_status lower_graph(lowering *l, mzt_error *error) {
@@ -174,10 +189,9 @@ static mzt_status lower_graph(lowering *l, mzt_error *error) {
     if (status >= 0) {
         for (uint32_t i = 0; i < g->tensor_count; i++)
             l->buffer_of[i] = PLAN_NONE;
-        find_crossing(l, crosses);
-        status = add_string(l, "", &empty, error);
+        status = find_all_crossing(l, crosses) ? add_string(l, "", &empty, error) : out_of_memory(error);
     }
-    if (status >= 0) status = lower_nodes(l, crosses, error);
+    if (status >= 0) status = lower_phase_nodes(l, crosses, error);
     if (status >= 0) status = lower_arena(p, error);
     if (status >= 0) status = plan_place_barriers(p, error);
     if (status >= 0) status = plan_check(p, error);
@@ -192,6 +206,7 @@ mzt_status graph_compile(graph *g, const graph_options *options, plan **out, mzt
     graph_pass_dead(g);
     lowering l = {.g = g, .max_range = options->max_range ? options->max_range : UINT64_MAX};
     if (options->stored) graph_pass_store(g, options);
+    if (g->recompute) graph_pass_recompute(g);
     lower_phases(&l);
     TRY(graph_check(g, error));
     l.p = host_calloc(g->host, 1, sizeof *l.p);

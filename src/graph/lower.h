@@ -7,14 +7,15 @@
 typedef struct lowering {
     graph *g;
     plan *p;
-    uint64_t max_range;   /* bytes one binding may show; UINT64_MAX: no limit */
-    uint32_t *buffer_of;  /* by root tensor; PLAN_NONE: none yet */
-    uint32_t setup_count; /* nodes 0 ... setup_count - 1 are the setup phase; 0: there is only one phase */
-    bool two_phases;
+    uint64_t max_range;    /* bytes one binding may show; UINT64_MAX: no limit */
+    uint32_t *buffer_of;   /* by root tensor; PLAN_NONE: none yet */
+    bool steps;            /* there are phases: setup, step, and update where update_first < node_count */
+    uint32_t setup_count;  /* nodes 0 ... setup_count - 1 are the setup phase */
+    uint32_t update_first; /* nodes update_first ... are the update phase */
     uint32_t buffer_capacity, piece_capacity, dispatch_capacity, phase_capacity, string_capacity;
 } lowering;
 
-/* phase.c: sorts live nodes into setup and step, in place, keeping their order otherwise. */
+/* phase.c: sorts live nodes into setup, step and update, in place, keeping their order otherwise. */
 void lower_phases(lowering *l);
 
 /* lower.c: appends a dispatch whose bindings have buffers and offsets; fills in ranges and costs. */

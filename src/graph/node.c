@@ -68,6 +68,7 @@ tensor graph_emit(graph *g, op o, const char *leaf, const tensor *bindings, cons
     graph_node *node = &g->nodes[g->node_count];
     memset(node, 0, sizeof *node);
     node->op = o;
+    node->part = g->part;
     node->in_place = info->bindings[info->output].access == OP_READ_WRITE;
     memcpy(&node->params, params, info->param_size);
     memcpy(node->bindings, bindings, info->binding_count * sizeof *bindings);
