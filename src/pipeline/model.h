@@ -1,6 +1,6 @@
-/* An opened model: configurations, mapped weights and tokenizers of a diffusers folder. No device work
- * happens here. Ownership: model_close. Thread-safety: immutable after model_open; several threads may use
- * one model, each with its own executors and networks. */
+/* An opened model: configurations, mapped weights and tokenizers, of a diffusers folder or of a single-file
+ * checkpoint. No device work happens here. Ownership: model_close. Thread-safety: immutable after model_open;
+ * several threads may use one model, each with its own executors and networks. */
 #ifndef PIPELINE_MODEL_H
 #define PIPELINE_MODEL_H
 
@@ -12,20 +12,41 @@
 #include "text/bpe.h"
 #include "weights/weights.h"
 
+enum { MODEL_FILES = 8 };
+
 typedef struct model {
     const base_host *host;
-    model_index index;
-    const char *path;                            /* the folder, in `index` */
+    model_index index;                           /* of a single file: without components' folders */
+    const char *path;                            /* the folder or file, in `index` */
     weights_set *weights[MODEL_COMPONENT_COUNT]; /* of the networks; NULL: not there */
+    struct lora_stack *loras;                    /* see model_lora.h; NULL: none ... */
+    weights_set
+        *unchanged[MODEL_COMPONENT_COUNT]; /* ... and the sets below those in `weights` that have them */
     clip_config text[2];
     bpe *tokenizer[2]; /* NULL: the folder has none (token ids must then be given) */
     unet_config unet;
     vae_config vae;
     sampler_config sampler;
+    weights_set *files[MODEL_FILES]; /* what `weights` are views over, where they are */
+    uint32_t file_count;
+    char summary[160]; /* "SD 1.x, epsilon, f16, 1.07 B parameters" */
 } model;
 
-/* Opens a folder with model_index.json. Every component that it names is read and checked; errors name file,
- * key and value. */
+/* What stands in for parts of the model, and what its files may leave open. Zero: nothing. */
+typedef struct model_options {
+    const char *vae; /* a file, or a component folder; a tiny autoencoder's decoder brings its encoder's file
+                        along if that lies beside it */
+    const char *text_encoders[2]; /* files or component folders, in any order */
+    const char *tokenizer;        /* a file or folder that bpe_load takes */
+    const char *data_folder;      /* where CLIP's vocabulary is looked for last */
+    const char *prediction;       /* "epsilon" or "v": what the UNet predicts */
+    bool complete;                /* all that making pictures from prompts takes must be there */
+} model_options;
+
+/* Opens a folder with model_index.json, or a file of weights (see checkpoint.h). Every component is read and
+ * checked; errors name file, key and value. `options` may be NULL. */
+mzt_status model_open_with(const base_host *host, const char *path, const model_options *options, model **out,
+                           mzt_error *error);
 mzt_status model_open(const base_host *host, const char *path, model **out, mzt_error *error);
 void model_close(model *m); /* NULL is accepted */
 
@@ -33,6 +54,10 @@ void model_close(model *m); /* NULL is accepted */
 static inline bool model_is_xl(const model *m) {
     return m->index.xl;
 }
+
+/* NOT_FOUND, with the public file that is missing and where to put it: the error of whoever needs tokenizer
+ * `index`. */
+mzt_status model_no_tokenizer(const model *m, uint32_t index, mzt_error *error);
 
 /* Whether the autoencoder's weights hold a tensor of this name: for vae_options.has, with the model as
  * `user`. */

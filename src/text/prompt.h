@@ -50,7 +50,7 @@ typedef struct prompt_tokens {
     uint32_t capacity; /* chunks */
 } prompt_tokens;
 
-/* Parses and tokenizes. At least one chunk. Errors of prompt_parse and bpe_encode. Release with
+/* Parses and tokenizes, without the tags of prompt_tags.h. At least one chunk. Errors of prompt_parse and bpe_encode. Release with
  * prompt_tokens_free, also after an error. `options` may be NULL. */
 mzt_status prompt_encode(const bpe *tokenizer, const char *text, const prompt_options *options,
                          prompt_tokens *tokens, mzt_error *error);

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "text/prompt_tags.h"
+
 /* The chunk being filled lies behind the finished ones; `filled` counts its tokens without begin. */
 typedef struct chunker {
     const bpe *tokenizer;
@@ -117,26 +119,32 @@ static mzt_status encode_runs(const bpe *tokenizer, const prompt_runs *runs, boo
     return MZT_OK;
 }
 
+static mzt_status encode_text(const bpe *tokenizer, const char *text, const prompt_options *options,
+                              prompt_tokens *tokens, mzt_error *error) {
+    prompt_runs runs = {0};
+    prompt_run whole = {.text = text, .length = strlen(text), .weight = 1.0};
+    if (options->plain)
+        return encode_runs(tokenizer, &(prompt_runs){.runs = &whole, .count = 1}, !options->no_comma_search,
+                           tokens, error);
+    mzt_status status = prompt_parse(bpe_host(tokenizer), text, whole.length, &runs, error);
+    if (status >= 0) status = encode_runs(tokenizer, &runs, !options->no_comma_search, tokens, error);
+    prompt_runs_free(bpe_host(tokenizer), &runs);
+    return status;
+}
+
 mzt_status prompt_encode(const bpe *tokenizer, const char *text, const prompt_options *options,
                          prompt_tokens *tokens, mzt_error *error) {
     const prompt_options defaults = {0};
-    prompt_runs runs = {0};
-    prompt_run whole = {.text = text, .length = strlen(text), .weight = 1.0};
     if (!options) options = &defaults;
     memset(tokens, 0, sizeof *tokens);
     tokens->chunk_length = options->chunk_length ? options->chunk_length : bpe_max_length(tokenizer);
     if (tokens->chunk_length < 3 || tokens->chunk_length > 4096)
         return error_set(error, MZT_ERROR_INVALID, "prompt: chunks of %u tokens: expected 3..4096",
                          tokens->chunk_length);
-    mzt_status status = MZT_OK;
-    if (options->plain)
-        status = encode_runs(tokenizer, &(prompt_runs){.runs = &whole, .count = 1}, !options->no_comma_search,
-                             tokens, error);
-    else
-        status = prompt_parse(bpe_host(tokenizer), text, whole.length, &runs, error);
-    if (status >= 0 && !options->plain)
-        status = encode_runs(tokenizer, &runs, !options->no_comma_search, tokens, error);
-    prompt_runs_free(bpe_host(tokenizer), &runs);
+    char *plain = prompt_without_tags(bpe_host(tokenizer), text);
+    if (!plain) return error_memory(error, "prompt", strlen(text));
+    mzt_status status = encode_text(tokenizer, plain, options, tokens, error);
+    host_free(bpe_host(tokenizer), plain);
     return status;
 }
 
