@@ -1,4 +1,4 @@
-/* Opening a model folder; see model.h. */
+/* Opening a model; see model.h. */
 #include "pipeline/model.h"
 
 #include <string.h>
@@ -98,10 +98,10 @@ void model_close(model *m) {
     if (!m) return;
     for (int i = 0; i < MODEL_COMPONENT_COUNT; i++)
         weights_close(m->weights[i]);
-    for (uint32_t i = 0; i < m->file_count; i++)
-        weights_close(m->files[i]);
     for (int i = 0; i < MODEL_COMPONENT_COUNT; i++)
         weights_close(m->unchanged[i]);
+    for (uint32_t i = 0; i < m->file_count; i++)
+        weights_close(m->files[i]);
     lora_stack_destroy(m->loras);
     for (int i = 0; i < 2; i++)
         bpe_destroy(m->tokenizer[i]);
