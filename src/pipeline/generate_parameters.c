@@ -104,6 +104,7 @@ mzt_status generate_parameters_make(const base_host *host, const generate_reques
     text(&m, "Size", size);
     text(&m, "Model hash", origin->model_hash);
     text(&m, "Model", origin->model);
+    text(&m, "Lora hashes", origin->lora_hashes);
     if (r->variation_strength > 0) {
         whole(&m, "Variation seed", r->variation_seed + index);
         number(&m, "Variation seed strength", r->variation_strength);

@@ -137,6 +137,9 @@ static mzt_status run(generate_command *c, mzt_error *error) {
     mzt_status status = check_writable(c->host, c->output, error);
     if (status >= 0) status = check_writable(c->host, c->trajectory, error);
     if (status >= 0) status = model_open(c->host, c->model, &m, error);
+    if (status >= 0) status = model_apply_loras(m, c->loras.list, c->loras.count, error);
+    if (status >= 0) status = lora_hash(c->host, &c->loras, error);
+    if (status >= 0 && c->from) lora_compare_hashes(&c->loras, parameters_find(&c->past, "Lora hashes"));
     if (status >= 0) status = device_open(c->host, c->device, &e, error);
     const char *weights = status >= 0 && m->weights[MODEL_UNET] ? weights_name(m->weights[MODEL_UNET]) : NULL;
     hash_task *hash = weights ? file_hash_begin(c->host, weights) : NULL;
@@ -210,6 +213,10 @@ static uint32_t list_run_options(generate_command *c, option *options) {
          0, 0, NULL},
         {'m', "model", "MODEL", "a model folder; default: the model that ships", OPTION_TEXT,
          &c->model_option, 0, 0, NULL},
+        {0, "lora", "FILE[:SCALE]", "a LoRA file; may be repeated; or <lora:NAME:SCALE> in PROMPT",
+         OPTION_TEXT, &c->lora, 0, 0, NULL},
+        {0, "lora-dir", "DIR", "where <lora:NAME> is looked for; default: MODEL/loras, loras beside MODEL",
+         OPTION_TEXT, &c->lora_folder, 0, 0, NULL},
         {0, "from", "FILE.png", "repeat a picture; other options override what it says", OPTION_TEXT,
          &c->from, 0, 0, NULL},
         {'n', "count", "N", "pictures, of consecutive seeds, in one run", OPTION_COUNT, &c->request.count, 1,
@@ -261,6 +268,7 @@ static void reset(generate_command *c, command_context *context) {
 
 static void destroy(generate_command *c) {
     parameters_destroy(&c->past);
+    lora_choice_release(c->host, &c->loras);
     image_free(c->host, &c->init_image);
     image_free(c->host, &c->mask);
     host_free(c->host, c->sigmas);
@@ -286,6 +294,10 @@ mzt_status command_generate(command_context *context, int argc, char **argv, mzt
     if (prompts) c.request.prompt = prompt;
     if (status >= 0) status = complete_request(&c, error);
     if (status >= 0) status = find_model(&c, error);
+    if (status >= 0)
+        status = lora_choose(c.host, argc, argv, c.request.prompt, c.request.negative, c.lora_folder, c.model,
+                             &c.loras, error);
+    if (status >= 0) c.request.prompt = c.loras.prompt;
     if (status >= 0) status = run(&c, error);
     destroy(&c);
     return status;

@@ -5,6 +5,7 @@
 
 #include "command.h"
 #include "file_hash.h"
+#include "generate_lora.h"
 #include "pipeline/generate.h"
 #include "pipeline/generate_parameters.h"
 #include "progress.h"
@@ -16,13 +17,15 @@ typedef struct generate_command {
 
     /* options that are not the request's own */
     const char *model_option, *output, *device, *precision_name, *rng_name, *from;
-    const char *init_file, *mask_file, *sigma_list, *interval, *tile, *trajectory, *preview_kind;
+    const char *init_file, *mask_file, *sigma_list, *interval, *tile, *trajectory, *preview_kind, *lora,
+        *lora_folder;
     bool json, quiet, preview, seed_given, variation_given;
     bool steps_given; /* or a schedule */
 
-    char *model;     /* the folder */
-    double *sigmas;  /* what request.sigmas points to */
-    parameters past; /* of --from; the request's strings may point into it */
+    char *model;       /* the folder */
+    double *sigmas;    /* what request.sigmas points to */
+    lora_choice loras; /* the request's prompt lies in it */
+    parameters past;   /* of --from; the request's strings may point into it */
     image init_image, mask;
     char init_hash[FILE_HASH_DIGITS + 1], mask_hash[FILE_HASH_DIGITS + 1], model_hash[FILE_HASH_DIGITS + 1];
     terminal terminal;

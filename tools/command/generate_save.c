@@ -30,7 +30,8 @@ static mzt_status make_parameters(const generate_command *c, const generate_resu
     const generate_origin origin = {.model = generate_model_name(c->model),
                                     .model_hash = c->model_hash,
                                     .init_hash = c->init_hash,
-                                    .mask_hash = c->mask_hash};
+                                    .mask_hash = c->mask_hash,
+                                    .lora_hashes = c->loras.hashes};
     return generate_parameters_make(c->host, &c->request, r, &origin, index, p, error);
 }
 
