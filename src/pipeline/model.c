@@ -103,6 +103,7 @@ void model_close(model *m) {
     for (uint32_t i = 0; i < m->file_count; i++)
         weights_close(m->files[i]);
     lora_stack_destroy(m->loras);
+    known_words_destroy(m->words);
     for (int i = 0; i < 2; i++)
         bpe_destroy(m->tokenizer[i]);
     model_index_destroy(&m->index);

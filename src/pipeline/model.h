@@ -10,6 +10,7 @@
 #include "model/vae_config.h"
 #include "sample/config.h"
 #include "text/bpe.h"
+#include "text/known_words.h"
 #include "weights/weights.h"
 
 enum { MODEL_FILES = 8 };
@@ -24,6 +25,7 @@ typedef struct model {
         *unchanged[MODEL_COMPONENT_COUNT]; /* ... and the sets below those in `weights` that have them */
     clip_config text[2];
     bpe *tokenizer[2]; /* NULL: the folder has none (token ids must then be given) */
+    known_words *words; /* NULL: not known which words the model was trained on */
     unet_config unet;
     vae_config vae;
     sampler_config sampler;

@@ -67,6 +67,7 @@ mzt_status model_open_tokenizers(model *m, const model_options *options, mzt_err
         const char *folder = m->index.components[i ? MODEL_TOKENIZER_2 : MODEL_TOKENIZER].path;
         if (!options->tokenizer && folder && file_exists(folder)) {
             status = bpe_load(m->host, folder, NULL, &m->tokenizer[i], error);
+            if (status >= 0 && i == 0) status = known_words_read(m->host, folder, &m->words, error);
             continue;
         }
         if (!m->weights[i ? MODEL_TEXT_ENCODER_2 : MODEL_TEXT_ENCODER]) continue;

@@ -30,7 +30,16 @@ static uint32_t chunk_length(const prompt_work *w, uint32_t encoder) {
     return own < positions ? own : positions;
 }
 
+static void warn_of_word(void *user, const char *word) {
+    char shown[80];
+    host_log(((const model *)user)->host, MZT_LOG_WARNING, "the model was never shown the word \"%s\"",
+             error_text(shown, sizeof shown, word));
+}
+
 static mzt_status tokenize(prompt_work *w) {
+    if (w->m->words) /* the prompt is the last text */
+        TRY(known_words_check(w->m->words, w->texts[w->count - 1], warn_of_word, (void *)(uintptr_t)w->m,
+                              w->error));
     for (uint32_t i = 0; i < w->encoders; i++) {
         const bpe *tokenizer = w->m->tokenizer[i];
         if (!tokenizer)

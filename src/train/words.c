@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "json/json_write.h"
 #include "text/clean.h"
+#include "text/known_words.h"
 
 enum { WORD_BYTES = 64, BYTE_PIECES = 512 };
 #define NOTHING UINT32_MAX
@@ -301,6 +302,21 @@ static mzt_status write_settings(const words *w, uint32_t max_length, const char
     return MZT_OK;
 }
 
+/* Every word that was counted, in order of first appearance. */
+static mzt_status write_known(const words *w, const char *folder, mzt_error *error) {
+    char *text = host_calloc(w->host, w->count, WORD_BYTES + 1);
+    if (!text) return error_memory(error, KNOWN_WORDS_FILE, (uint64_t)w->count * (WORD_BYTES + 1));
+    size_t at = 0;
+    for (uint32_t i = 0; i < w->count; i++) {
+        memcpy(text + at, w->list[i].bytes, w->list[i].byte_count);
+        at += w->list[i].byte_count;
+        text[at++] = '\n';
+    }
+    mzt_status status = write_text(w, folder, KNOWN_WORDS_FILE, text, at, error);
+    host_free(w->host, text);
+    return status;
+}
+
 mzt_status words_write(words *w, uint32_t size, uint32_t max_length, const char *folder, uint32_t *count,
                        mzt_error *error) {
     if (size < WORDS_SMALLEST || size > WORDS_LARGEST)
@@ -310,6 +326,7 @@ mzt_status words_write(words *w, uint32_t size, uint32_t max_length, const char 
     TRY(write_vocabulary(w, folder, error));
     TRY(write_merges(w, folder, error));
     TRY(write_settings(w, max_length, folder, error));
+    TRY(write_known(w, folder, error));
     if (count) *count = WORDS_SMALLEST + w->merge_count;
     return MZT_OK;
 }

@@ -19,8 +19,8 @@ void words_destroy(words *w);               /* NULL is accepted */
 mzt_status words_add(words *w, const char *text, uint64_t times, mzt_error *error);
 
 /* Learns merges until the vocabulary has `size` entries (WORDS_SMALLEST ... WORDS_LARGEST) or no pair occurs
- * twice, and writes vocab.json, merges.txt, tokenizer_config.json and special_tokens_map.json into the
- * existing folder. `max_length` is that of padded texts. *count (may be NULL) receives the entries. Takes
+ * twice, and writes vocab.json, merges.txt, tokenizer_config.json, special_tokens_map.json and
+ * known_words.txt (text/known_words.h) into the existing folder. `max_length` is that of padded texts. *count (may be NULL) receives the entries. Takes
  * time in proportion to different words times merges. */
 mzt_status words_write(words *w, uint32_t size, uint32_t max_length, const char *folder, uint32_t *count,
                        mzt_error *error);

@@ -19,6 +19,7 @@
 #include "train/config.h"
 #include "train/diffusion.h"
 #include "train/log.h"
+#include "text/known_words.h"
 #include "train/words.h"
 #include "train_data.h"
 
@@ -39,6 +40,35 @@ static mzt_error error;
 
 static mzt_status parse(const char *text, train_kind kind, train_config **config) {
     return train_config_parse(&host, "run.json", text, strlen(text), kind, config, &error);
+}
+
+static void collect(void *user, const char *word) {
+    char *all = user;
+    strcat(strcat(all, word), " ");
+}
+
+/* The list that lies beside a learned vocabulary names the words that no caption had, each once. */
+static void test_known_words(void **state) {
+    (void)state;
+    char folder[256];
+    snprintf(folder, sizeof folder, "%s/known_words", MZT_BINARY_DIR);
+    assert_true(folder_create(&host, folder, &error) >= 0);
+    words *w = words_create(&host);
+    assert_int_equal(words_add(w, "A red apple, caf\xc3\xa9", 1, &error), MZT_OK);
+    assert_int_equal(words_write(w, WORDS_SMALLEST, 16, folder, NULL, &error), MZT_OK);
+    words_destroy(w);
+    known_words *known = NULL;
+    assert_int_equal(known_words_read(&host, folder, &known, &error), MZT_OK);
+    assert_non_null(known);
+    char all[256] = "";
+    assert_int_equal(known_words_check(known, "RED (apples:1.2) and a CAF\xc3\x89; zyzzyva zyzzyva 7!",
+                                       collect, all, &error),
+                     MZT_OK);
+    assert_string_equal(all, "apples and zyzzyva ");
+    assert_false(known_words_has(known, "app", 3));
+    known_words_destroy(known);
+    assert_int_equal(known_words_read(&host, MZT_SOURCE_DIR, &known, &error), MZT_OK);
+    assert_null(known);
 }
 
 static void test_config(void **state) {
@@ -366,10 +396,15 @@ static void test_timesteps(void **state) {
 int main(void) {
     host = host_make(NULL);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_config),    cmocka_unit_test(test_config_mistakes),
-        cmocka_unit_test(test_words),     cmocka_unit_test(test_checkpoints),
-        cmocka_unit_test(test_full_disk), cmocka_unit_test(test_log),
-        cmocka_unit_test(test_diffusion), cmocka_unit_test(test_timesteps),
+        cmocka_unit_test(test_known_words),
+        cmocka_unit_test(test_config),
+        cmocka_unit_test(test_config_mistakes),
+        cmocka_unit_test(test_words),
+        cmocka_unit_test(test_checkpoints),
+        cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_log),
+        cmocka_unit_test(test_diffusion),
+        cmocka_unit_test(test_timesteps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
