@@ -76,6 +76,7 @@ typedef struct graph {
     uint32_t scope_depth;
     graph_part part;   /* of nodes from here on */
     bool recompute;    /* graph_compile runs graph_pass_recompute */
+    const struct graph_adapters *adapters; /* of the layers from here on; see adapter.h. NULL: none */
     mzt_status status; /* sticky */
     mzt_error error;
 } graph;

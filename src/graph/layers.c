@@ -1,4 +1,5 @@
 /* Layers with parameters: linear, convolution, norms, embedding. */
+#include "graph/adapter.h"
 #include "graph/build.h"
 
 /* "<scope>.<leaf>.<suffix>" in a fresh block. */
@@ -53,7 +54,8 @@ static tensor emit_linear(graph *g, tensor x, const char *leaf, tensor weight, t
         params.linear.vec_offset = conv->vec_offset;
         bindings[4] = conv->vec;
     }
-    return graph_emit(g, OP_LINEAR, leaf, bindings, &params, (shape4){s.n, s.h, s.w, n}, g->activation);
+    tensor y = graph_emit(g, OP_LINEAR, leaf, bindings, &params, (shape4){s.n, s.h, s.w, n}, g->activation);
+    return g->adapters ? graph_adapt_linear(g, x, weight, y) : y;
 }
 
 tensor graph_linear(graph *g, tensor x, const char *leaf, uint32_t out, bool bias) {
@@ -152,7 +154,8 @@ tensor graph_conv2d(graph *g, tensor x, const char *leaf, const graph_conv *conv
         params.conv2d.vec_offset = conv->vec_offset;
         bindings[4] = conv->vec;
     }
-    return graph_emit(g, OP_CONV2D, leaf, bindings, &params, out, g->activation);
+    tensor y = graph_emit(g, OP_CONV2D, leaf, bindings, &params, out, g->activation);
+    return g->adapters ? graph_adapt_conv2d(g, x, weight, y, &params.conv2d) : y;
 }
 
 /* ----------------------------------------------------------------------------------------------------- norms
