@@ -59,7 +59,7 @@ static mzt_status check_buffer(const plan *p, const plan_buffer *b, mzt_error *e
     return MZT_OK;
 }
 
-mzt_status executor_prepare(executor *e, const plan *p, program **out, mzt_error *error) {
+mzt_status executor_prepare_begin(executor *e, const plan *p, program **out, mzt_error *error) {
     *out = NULL;
     for (uint32_t i = 0; i < p->buffer_count; i++)
         TRY(check_buffer(p, &p->buffers[i], error));
@@ -68,59 +68,15 @@ mzt_status executor_prepare(executor *e, const plan *p, program **out, mzt_error
     return e->functions->prepare(e, p, out, error);
 }
 
+mzt_status executor_prepare(executor *e, const plan *p, program **out, mzt_error *error) {
+    TRY(executor_prepare_begin(e, p, out, error));
+    mzt_status status = program_prepare_advance(*out, BUDGET_UNLIMITED, NULL, error);
+    if (status >= 0) return status;
+    program_destroy(*out);
+    *out = NULL;
+    return status;
+}
+
 void executor_destroy(executor *e) {
     if (e) e->functions->destroy(e);
-}
-
-void program_destroy(program *g) {
-    if (g) g->owner->functions->release(g);
-}
-
-/* Whether bytes [offset, offset + size) lie in the buffer. */
-static mzt_status check_range(const program *g, uint32_t buffer, uint64_t offset, uint64_t size,
-                              mzt_error *error) {
-    uint64_t end;
-    if (buffer >= g->plan->buffer_count)
-        return error_set(error, MZT_ERROR_INVALID, "buffer %u of %u", buffer, g->plan->buffer_count);
-    const plan_buffer *b = &g->plan->buffers[buffer];
-    if (!size_add(offset, size, &end) || end > b->bytes)
-        return error_set(error, MZT_ERROR_INVALID, "buffer \"%s\": bytes %llu + %llu of %llu",
-                         plan_string(g->plan, b->name), (unsigned long long)offset, (unsigned long long)size,
-                         (unsigned long long)b->bytes);
-    return MZT_OK;
-}
-
-mzt_status program_write(program *g, uint32_t buffer, uint64_t offset, const void *data, uint64_t size,
-                         mzt_error *error) {
-    TRY(check_range(g, buffer, offset, size, error));
-    return g->owner->functions->write(g, buffer, offset, data, size, error);
-}
-
-mzt_status program_read(program *g, uint32_t buffer, uint64_t offset, void *data, uint64_t size,
-                        mzt_error *error) {
-    TRY(check_range(g, buffer, offset, size, error));
-    return g->owner->functions->read(g, buffer, offset, data, size, error);
-}
-
-mzt_status program_seal(program *g, mzt_error *error) {
-    return g->owner->functions->seal(g, error);
-}
-
-mzt_status program_run(program *g, uint32_t first, uint32_t count, const run_control *control,
-                       mzt_error *error) {
-    if (first > g->plan->dispatch_count || count > g->plan->dispatch_count - first)
-        return error_set(error, MZT_ERROR_INVALID, "dispatches %u + %u of %u", first, count,
-                         g->plan->dispatch_count);
-    return g->owner->functions->run(g, first, count, control, error);
-}
-
-mzt_status program_run_phase(program *g, const char *phase, const run_control *control, mzt_error *error) {
-    uint32_t index = plan_find_phase(g->plan, phase);
-    if (index == PLAN_NONE)
-        return error_set(error, MZT_ERROR_NOT_FOUND, "the plan has no phase \"%s\"", phase);
-    return program_run(g, g->plan->phases[index].first, g->plan->phases[index].count, control, error);
-}
-
-uint64_t program_memory(const program *g) {
-    return g->owner->functions->memory(g);
 }

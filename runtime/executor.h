@@ -68,27 +68,35 @@ struct executor {
     executor_limits limits;
 };
 
+struct program_queue;
+
 struct program {
     executor *owner;
-    const plan *plan; /* borrowed: must outlive the program */
+    const plan *plan;            /* borrowed: must outlive the program */
+    struct program_queue *queue; /* NULL: nothing was ever queued */
+    bool unbuilt;                /* executor_functions.build has not finished yet */
+    bool running;                /* between program_begin and the end of that run */
+    bool broken;                 /* preparing it has failed */
 };
 
+/* What an executor implements. Deadlines are in clock_seconds; INFINITY means to wait for the device where needed. Functions
+ * that take one return MZT_PENDING when it has passed, or when they would have to wait for the device. */
 typedef struct executor_functions {
     void (*destroy)(executor *e);
+    /* Allocates and chooses. `unbuilt` programs are then built. */
     mzt_status (*prepare)(executor *e, const plan *p, program **out, mzt_error *error);
-    mzt_status (*prepare_begin)(executor *e, const plan *p, program **out, mzt_error *error);
-    mzt_status (*queue_write)(program *g, uint32_t buffer, uint64_t offset, const void *data, uint64_t size,
-                              mzt_error *error);
-    mzt_status (*queue_seal)(program *g, mzt_error *error);
-    mzt_status (*prepare_advance)(program *g, uint64_t budget_us, double *share, mzt_error *error);
+    mzt_status (*build)(program *g, double deadline, uint32_t *dispatches, mzt_error *error); /* how many are done */
     void (*release)(program *g);
     mzt_status (*write)(program *g, uint32_t buffer, uint64_t offset, const void *data, uint64_t size, mzt_error *error);
+    /* Writes the first *written bytes of it. */
+    mzt_status (*write_some)(program *g, uint32_t buffer, uint64_t offset, const void *data, uint64_t size, double deadline,
+                             uint64_t *written, mzt_error *error);
     mzt_status (*read)(program *g, uint32_t buffer, uint64_t offset, void *data, uint64_t size, mzt_error *error);
-    mzt_status (*seal)(program *g, mzt_error *error);
+    mzt_status (*seal)(program *g, double deadline, mzt_error *error);
     mzt_status (*run)(program *g, uint32_t first, uint32_t count, const run_control *control, mzt_error *error);
     mzt_status (*begin)(program *g, uint32_t first, uint32_t count, uint32_t repeat, mzt_error *error);
     mzt_status (*advance)(program *g, uint64_t budget_us, run_progress *progress, mzt_error *error);
-    mzt_status (*wait)(program *g, uint64_t timeout_us, mzt_error *error);
+    mzt_status (*wait)(program *g, double deadline, mzt_error *error);
     void (*cancel)(program *g);
     /* Bytes this program holds on the device (arena, weights, packed copies, staging). */
     uint64_t (*memory)(const program *g);
@@ -136,7 +144,7 @@ mzt_status program_queue_seal(program *g, mzt_error *error);
  * until nothing of it remains, then MZT_OK. What cannot be cut may exceed the budget: the driver's compilation of one
  * pipeline. Never waits for the device. `share` (may be NULL) receives how much is done of all that was ever queued, 0 ... 1.
  * After a failure the program can only be destroyed. Until this has returned MZT_OK, program_write, _read, _run and _seal
- * first do all the rest. */
+ * first do all the rest, and program_begin is INVALID. */
 mzt_status program_prepare_advance(program *g, uint64_t budget_us, double *share, mzt_error *error);
 
 /* Starts running dispatches [first, first + count), `repeat` times (0: once), and does nothing of it yet. From here until

@@ -20,6 +20,7 @@ struct thread_pool {
     void *argument;
     uint64_t next, count, chunk;
     uint32_t active;
+    thread_task *task; /* the one that moves now; NULL: none */
 };
 
 /* Takes chunks of the current loop until none is left. Called and returns with the lock held. */
@@ -103,11 +104,11 @@ uint32_t thread_pool_size(const thread_pool *pool) {
     return pool ? pool->size : 1;
 }
 
-void thread_pool_for(thread_pool *pool, uint64_t count, uint64_t grain, thread_body *body, void *argument) {
-    if (count == 0) return;
-    if (grain == 0) grain = 1;
+/* The whole range [first, last) at once. */
+static void run_range(thread_pool *pool, uint64_t first, uint64_t last, uint64_t grain, thread_body *body, void *argument) {
+    uint64_t count = last - first;
     if (!pool || pool->size == 1 || count <= grain) {
-        body(argument, 0, count, 0);
+        body(argument, first, last, 0);
         return;
     }
     pthread_mutex_lock(&pool->caller);
@@ -116,14 +117,157 @@ void thread_pool_for(thread_pool *pool, uint64_t count, uint64_t grain, thread_b
     pool->chunk = chunk > grain ? chunk : grain;
     pool->body = body;
     pool->argument = argument;
-    pool->next = 0;
-    pool->count = count;
+    pool->next = first;
+    pool->count = last;
     pool->generation++;
     pthread_cond_broadcast(&pool->wake);
     work(pool, 0);
     while (pool->active > 0) pthread_cond_wait(&pool->done, &pool->lock);
     pthread_mutex_unlock(&pool->lock);
     pthread_mutex_unlock(&pool->caller);
+}
+
+/* -------------------------------------------------------------------------------------------------------- tasks -- */
+
+#define PIECE_SECONDS 1e-3 /* what a piece of a loop should take */
+#define PIECE_GROWTH  8u   /* a piece is at most so many times as long as the one before */
+
+struct thread_task {
+    const base_host *host;
+    thread_pool *pool;
+    thread_task_body *body;
+    void *argument;
+    pthread_t thread;
+    bool started;
+    pthread_mutex_t lock; /* guards `moving` and `ended`; the rest belongs to whichever side moves */
+    pthread_cond_t changed;
+    bool moving, ended, stopped;
+    double deadline;    /* of the slice, in clock_seconds */
+    double piece_start; /* when the piece that runs now began */
+    double longest;
+    uint32_t pieces;
+};
+
+/* Ends a slice and sleeps until the next one begins. Called on the task's thread. */
+static void stand_still(thread_task *task) {
+    pthread_mutex_lock(&task->lock);
+    task->moving = false;
+    pthread_cond_broadcast(&task->changed);
+    while (!task->moving) pthread_cond_wait(&task->changed, &task->lock);
+    pthread_mutex_unlock(&task->lock);
+    task->piece_start = clock_seconds();
+}
+
+/* The end of a piece; the slice ends with it if its time is up. Returns the seconds that the piece took. */
+static double end_piece(thread_task *task) {
+    double now = clock_seconds(), seconds = now - task->piece_start;
+    task->pieces++;
+    if (seconds > task->longest) task->longest = seconds;
+    task->piece_start = now;
+    if (now >= task->deadline && !task->stopped) stand_still(task);
+    return seconds;
+}
+
+bool thread_task_point(thread_pool *pool) {
+    thread_task *task = pool ? pool->task : NULL;
+    if (!task) return true;
+    end_piece(task);
+    return !task->stopped;
+}
+
+/* A loop in pieces: each as many items as should take PIECE_SECONDS by what the one before took. */
+static void run_pieces(thread_task *task, uint64_t count, uint64_t grain, thread_body *body, void *argument) {
+    const uint64_t least = grain * task->pool->size; /* keeps all threads busy */
+    uint64_t size = least;
+    for (uint64_t first = 0; first < count && !task->stopped;) {
+        uint64_t last = count - first > size ? first + size : count;
+        run_range(task->pool, first, last, grain, body, argument);
+        first = last;
+        double fit = (double)size * PIECE_SECONDS / (end_piece(task) + 1e-9);
+        double most = (double)size * PIECE_GROWTH;
+        fit = fit < most ? fit : most;
+        fit = fit < 1e18 ? fit : 1e18;
+        size = fit > (double)least ? (uint64_t)fit : least;
+    }
+}
+
+void thread_pool_for(thread_pool *pool, uint64_t count, uint64_t grain, thread_body *body, void *argument) {
+    if (count == 0) return;
+    if (grain == 0) grain = 1;
+    if (pool && pool->task && grain < UINT32_MAX)
+        run_pieces(pool->task, count, grain, body, argument);
+    else
+        run_range(pool, 0, count, grain, body, argument);
+}
+
+static void *task_main(void *argument) {
+    thread_task *task = argument;
+    pthread_mutex_lock(&task->lock);
+    while (!task->moving) pthread_cond_wait(&task->changed, &task->lock);
+    pthread_mutex_unlock(&task->lock);
+    task->piece_start = clock_seconds();
+    if (!task->stopped) task->body(task->argument);
+    pthread_mutex_lock(&task->lock);
+    task->moving = false;
+    task->ended = true;
+    pthread_cond_broadcast(&task->changed);
+    pthread_mutex_unlock(&task->lock);
+    return NULL;
+}
+
+mzt_status thread_task_start(const base_host *host, thread_pool *pool, thread_task_body *body, void *argument,
+                             thread_task **out, mzt_error *error) {
+    *out = NULL;
+    thread_task *task = host_calloc(host, 1, sizeof *task);
+    if (!task) return error_memory(error, "task", sizeof *task);
+    task->host = host;
+    task->pool = pool;
+    task->body = body;
+    task->argument = argument;
+    pthread_mutex_init(&task->lock, NULL);
+    pthread_cond_init(&task->changed, NULL);
+    if (pthread_create(&task->thread, NULL, task_main, task) != 0) {
+        thread_task_destroy(task);
+        return error_set(error, MZT_ERROR_OUT_OF_MEMORY, "cannot start a thread for a task");
+    }
+    task->started = true;
+    *out = task;
+    return MZT_OK;
+}
+
+bool thread_task_advance(thread_task *task, double seconds) {
+    if (task->ended) return true;
+    task->deadline = clock_seconds() + seconds;
+    task->pool->task = task;
+    pthread_mutex_lock(&task->lock);
+    task->moving = true;
+    pthread_cond_broadcast(&task->changed);
+    while (task->moving) pthread_cond_wait(&task->changed, &task->lock);
+    bool ended = task->ended;
+    pthread_mutex_unlock(&task->lock);
+    task->pool->task = NULL;
+    return ended;
+}
+
+void thread_task_stop(thread_task *task) {
+    task->stopped = true;
+}
+
+void thread_task_pieces(const thread_task *task, uint32_t *count, double *longest) {
+    if (count) *count = task->pieces;
+    if (longest) *longest = task->longest;
+}
+
+void thread_task_destroy(thread_task *task) {
+    if (!task) return;
+    if (task->started) {
+        task->stopped = true;
+        thread_task_advance(task, 0);
+        pthread_join(task->thread, NULL);
+    }
+    pthread_cond_destroy(&task->changed);
+    pthread_mutex_destroy(&task->lock);
+    host_free(task->host, task);
 }
 
 double clock_seconds(void) {

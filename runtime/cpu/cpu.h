@@ -57,6 +57,14 @@ struct cpu_program {
     uint8_t **buffers;   /* [buffer_count] aligned address of each buffer */
     cpu_call *calls;     /* [dispatch_count] */
     bool sealed, broken; /* broken: sealing failed, weights may be gone */
+    thread_task *task;   /* sealing or running in slices; NULL: neither */
+    mzt_status outcome;  /* of the task */
+    mzt_error reason;
+    struct {
+        uint32_t first, count, repeat;
+        uint32_t repetitions, dispatches; /* finished, the latter of the current repetition */
+        bool cancelled;
+    } run; /* what the task runs */
     void *state;         /* the backend's own */
 };
 

@@ -2,6 +2,7 @@
  * dispatches. What a dispatch computes is the backend's business. */
 #include "cpu/cpu.h"
 
+#include <math.h>
 #include <stdio.h>
 
 static cpu_program *cpu_program_of(program *g) {
@@ -15,6 +16,7 @@ static void cpu_release(program *base) {
     cpu_program *g = cpu_program_of(base);
     const base_host *host = base->owner->host;
     const cpu_backend *backend = cpu_executor_of(g)->backend;
+    thread_task_destroy(g->task);
     if (backend->release) backend->release(g);
     for (uint32_t i = 0; g->weights && i < base->plan->buffer_count; i++)
         host_free(host, g->weights[i]);
@@ -91,13 +93,33 @@ static mzt_status cpu_prepare(executor *e, const plan *p, program **out, mzt_err
     return MZT_OK;
 }
 
+static mzt_status check_write(const cpu_program *g, uint32_t buffer, mzt_error *error) {
+    const plan *p = g->base.plan;
+    if ((g->sealed || g->broken) && p->buffers[buffer].kind == PLAN_WEIGHT)
+        return error_set(error, MZT_ERROR_INVALID, "weight \"%s\" written after the program was sealed",
+                         plan_string(p, p->buffers[buffer].name));
+    return MZT_OK;
+}
+
 static mzt_status cpu_write(program *base, uint32_t buffer, uint64_t offset, const void *data, uint64_t size,
                             mzt_error *error) {
     cpu_program *g = cpu_program_of(base);
-    if ((g->sealed || g->broken) && base->plan->buffers[buffer].kind == PLAN_WEIGHT)
-        return error_set(error, MZT_ERROR_INVALID, "weight \"%s\" written after the program was sealed",
-                         plan_string(base->plan, base->plan->buffers[buffer].name));
+    TRY(check_write(g, buffer, error));
     if (size) memcpy(g->buffers[buffer] + offset, data, (size_t)size);
+    return MZT_OK;
+}
+
+static mzt_status cpu_write_some(program *base, uint32_t buffer, uint64_t offset, const void *data,
+                                 uint64_t size, double deadline, uint64_t *written, mzt_error *error) {
+    enum { PIECE = 1 << 20 }; /* bytes between two looks at the clock */
+    cpu_program *g = cpu_program_of(base);
+    TRY(check_write(g, buffer, error));
+    for (*written = 0; *written < size;) {
+        uint64_t piece = size - *written < PIECE ? size - *written : PIECE;
+        memcpy(g->buffers[buffer] + offset + *written, (const uint8_t *)data + *written, (size_t)piece);
+        *written += piece;
+        if (*written < size && clock_seconds() >= deadline) return MZT_PENDING;
+    }
     return MZT_OK;
 }
 
@@ -112,15 +134,33 @@ static mzt_status cpu_read(program *base, uint32_t buffer, uint64_t offset, void
     return MZT_OK;
 }
 
-static mzt_status cpu_seal(program *base, mzt_error *error) {
-    cpu_program *g = cpu_program_of(base);
+static void seal_body(void *argument) {
+    cpu_program *g = argument;
     const cpu_backend *backend = cpu_executor_of(g)->backend;
+    g->outcome = backend->seal ? backend->seal(g, &g->reason) : MZT_OK;
+}
+
+/* Moves the task, and destroys it once it has ended. False: it has not. */
+static bool advance_task(cpu_program *g, double seconds) {
+    if (!thread_task_advance(g->task, seconds)) return false;
+    thread_task_destroy(g->task);
+    g->task = NULL;
+    return true;
+}
+
+static mzt_status cpu_seal(program *base, double deadline, mzt_error *error) {
+    cpu_program *g = cpu_program_of(base);
     if (g->sealed) return MZT_OK;
     if (g->broken) return error_set(error, MZT_ERROR_INVALID, "program sealed again after a failure");
-    mzt_status status = backend->seal ? backend->seal(g, error) : MZT_OK;
-    g->sealed = status >= 0;
-    g->broken = status < 0;
-    return status;
+    if (!g->task && deadline < INFINITY)
+        TRY(thread_task_start(base->owner->host, cpu_executor_of(g)->pool, seal_body, g, &g->task, error));
+    if (!g->task)
+        seal_body(g);
+    else if (!advance_task(g, deadline - clock_seconds()))
+        return MZT_PENDING;
+    g->sealed = g->outcome >= 0;
+    g->broken = g->outcome < 0;
+    return g->sealed ? MZT_OK : error_set(error, g->outcome, "%s", g->reason.message);
 }
 
 static mzt_status run_once(cpu_program *g, uint32_t first, uint32_t count, uint32_t repetition,
@@ -152,6 +192,67 @@ static mzt_status cpu_run(program *base, uint32_t first, uint32_t count, const r
     return MZT_OK;
 }
 
+/* -- the same in slices: on a thread of its own, which stands still between two calls of cpu_advance -- */
+
+static void run_body(void *argument) {
+    cpu_program *g = argument;
+    const cpu_backend *backend = cpu_executor_of(g)->backend;
+    bool going = true;
+    while (going && g->run.repetitions < g->run.repeat) {
+        if (g->run.dispatches < g->run.count) {
+            g->outcome = backend->run(g, &g->calls[g->run.first + g->run.dispatches], &g->reason);
+            going = thread_task_point(cpu_executor_of(g)->pool) && g->outcome >= 0;
+            g->run.dispatches++;
+        }
+        if (g->run.dispatches < g->run.count) continue;
+        g->run.dispatches = 0;
+        g->run.repetitions++;
+    }
+}
+
+static mzt_status cpu_begin(program *base, uint32_t first, uint32_t count, uint32_t repeat,
+                            mzt_error *error) {
+    cpu_program *g = cpu_program_of(base);
+    if (!g->sealed) return error_set(error, MZT_ERROR_INVALID, "program run before it was sealed");
+    g->run.first = first;
+    g->run.count = count;
+    g->run.repeat = repeat;
+    g->run.repetitions = g->run.dispatches = 0;
+    g->run.cancelled = false;
+    g->outcome = MZT_OK;
+    return thread_task_start(base->owner->host, cpu_executor_of(g)->pool, run_body, g, &g->task, error);
+}
+
+static mzt_status cpu_advance(program *base, uint64_t budget_us, run_progress *progress, mzt_error *error) {
+    cpu_program *g = cpu_program_of(base);
+    bool ended =
+        thread_task_advance(g->task, budget_us == BUDGET_UNLIMITED ? INFINITY : (double)budget_us * 1e-6);
+    thread_task_pieces(g->task, &progress->segments, &progress->longest);
+    progress->repetitions = g->run.repetitions;
+    progress->share = g->run.count ? (double)g->run.dispatches / g->run.count : 0;
+    if (!ended) return MZT_PENDING;
+    thread_task_destroy(g->task);
+    g->task = NULL;
+    if (g->run.cancelled)
+        return error_set(error, MZT_CANCELLED, "cancelled while running dispatches %u + %u", g->run.first,
+                         g->run.count);
+    return g->outcome >= 0 ? MZT_OK : error_set(error, g->outcome, "%s", g->reason.message);
+}
+
+/* Nothing is on its way between two slices. */
+static mzt_status cpu_wait(program *base, double deadline, mzt_error *error) {
+    (void)base;
+    (void)deadline;
+    (void)error;
+    return MZT_OK;
+}
+
+static void cpu_cancel(program *base) {
+    cpu_program *g = cpu_program_of(base);
+    g->run.cancelled = true;
+    thread_task_stop(g->task);
+}
+
 static uint64_t cpu_memory(const program *base) {
     const cpu_program *g = (const cpu_program *)(const void *)base;
     const cpu_backend *backend = cpu_executor_of(g)->backend;
@@ -175,9 +276,14 @@ static const executor_functions functions = {
     .prepare = cpu_prepare,
     .release = cpu_release,
     .write = cpu_write,
+    .write_some = cpu_write_some,
     .read = cpu_read,
     .seal = cpu_seal,
     .run = cpu_run,
+    .begin = cpu_begin,
+    .advance = cpu_advance,
+    .wait = cpu_wait,
+    .cancel = cpu_cancel,
     .memory = cpu_memory,
 };
 

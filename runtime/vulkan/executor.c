@@ -61,7 +61,8 @@ static mzt_status do_read(program *g, uint32_t buffer, uint64_t offset, void *da
     return vulkan_program_read(from_program(g), buffer, offset, data, size, error);
 }
 
-static mzt_status do_seal(program *base, mzt_error *error) {
+static mzt_status do_seal(program *base, double deadline, mzt_error *error) {
+    (void)deadline;
     vulkan_program *g = from_program(base);
     TRY(vulkan_device_alive(vulkan_executor_of(g)->device, error));
     TRY(vulkan_transfer_wait(&vulkan_executor_of(g)->transfer, error));

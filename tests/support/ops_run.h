@@ -12,6 +12,11 @@
 mzt_status ops_run(executor *e, const ops_case *c, uint32_t repeat, double *seconds, void *out,
                    mzt_error *error);
 
+/* The same through program_queue_write, program_begin and program_advance with this budget each; *slices (may be
+ * NULL) receives how many calls of program_advance that took. */
+mzt_status ops_run_slices(executor *e, const ops_case *c, uint64_t budget_us, uint32_t *slices, void *out,
+                          mzt_error *error);
+
 /* Bytes of binding `binding` as bound. */
 uint64_t ops_case_bytes(const ops_case *c, uint32_t binding);
 
