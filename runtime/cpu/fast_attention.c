@@ -9,9 +9,9 @@
 #include "cpu/fast.h"
 
 enum {
-    QUERIES = 64,
-    KEYS = 240
-}; /* of a tile; KEYS is a multiple of every register tile's width: 8, 24, 48 */
+    QUERIES = 66,
+    KEYS = 256
+}; /* of a tile; multiples of every register tile's rows, 6, and columns: 8, 16, 32 */
 
 typedef struct attention_job {
     const fast_program *f;

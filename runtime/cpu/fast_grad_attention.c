@@ -16,9 +16,9 @@
 #include "cpu/fast.h"
 
 enum {
-    ROWS = 64,
-    COLUMNS = 240
-}; /* of a tile; COLUMNS is a multiple of every register tile's width: 8, 24, 48 */
+    ROWS = 66,
+    COLUMNS = 256
+}; /* of a tile; multiples of every register tile's rows, 6, and columns: 8, 16, 32 */
 
 /* What is read along rows, packed as columns, and multiplied with the scores. NULL: not needed. */
 typedef struct score_job {

@@ -8,7 +8,7 @@
 #include "cpu/fast.h"
 
 enum {
-    BLOCK_ROWS = 128, /* output channels */
+    BLOCK_ROWS = 96, /* output channels */
     BLOCK_COLUMNS = 384,
     SLICE = 320,
     TURN = 8, /* rows of dy turned together */
@@ -152,9 +152,9 @@ static void choose_blocks(weight_job *job) {
         job->row_blocks = ceil_div(job->p->cout, job->block_rows);
         job->panel_blocks = (panels + job->block_panels - 1) / job->block_panels;
         if (job->row_blocks * job->panel_blocks * job->p->splits >= wanted || job->f->workers == 1) break;
-        if (job->block_panels > 4)
+        if (job->block_panels > 6)
             job->block_panels /= 2;
-        else if (job->block_rows > 32)
+        else if (job->block_rows > 24)
             job->block_rows /= 2;
         else
             break;

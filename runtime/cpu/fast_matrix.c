@@ -8,7 +8,7 @@
  * slice of one packed panel stays in the first-level cache, and A's slice and the sums in the second. */
 #include "cpu/fast.h"
 
-enum { BLOCK_ROWS = 128, BLOCK_COLUMNS = 384, SLICE = 320, MAX_RUNS = 16, TILES = BLOCK_ROWS / KERNEL_ROWS };
+enum { BLOCK_ROWS = 96, BLOCK_COLUMNS = 384, SLICE = 320, MAX_RUNS = 16, TILES = BLOCK_ROWS / KERNEL_ROWS };
 
 typedef struct matrix_job {
     const fast_program *f;
@@ -210,9 +210,9 @@ static void choose_blocks(matrix_job *job) {
         job->row_blocks = (job->rows + job->block_rows - 1) / job->block_rows;
         job->panel_blocks = ceil_div(job->w->panels, job->block_panels);
         if (job->row_blocks * job->panel_blocks >= wanted || job->f->workers == 1) break;
-        if (job->block_panels > 4)
+        if (job->block_panels > 6)
             job->block_panels = job->block_panels / 2 / step * step;
-        else if (job->block_rows > 32)
+        else if (job->block_rows > 24)
             job->block_rows /= 2;
         else
             break;

@@ -7,8 +7,8 @@
 
 #include "base/dtype.h"
 
-#define KERNEL_ROWS        4  /* rows of one register tile */
-#define KERNEL_MAX_COLUMNS 48 /* the widest register tile of any instruction set */
+#define KERNEL_ROWS        6  /* rows of one register tile */
+#define KERNEL_MAX_COLUMNS 32 /* the widest register tile of any instruction set */
 
 /* By what adamw (see params.h) multiplies: g = gradient_scale * gradient; m = m_kept * m + m_new * g;
  * v = v_kept * v + v_new * g^2; weight -= decay * weight + rate * m / (sqrt(v * v_scale) + epsilon);

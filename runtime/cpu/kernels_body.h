@@ -8,23 +8,19 @@
 #include "cpu/kernels.h"
 #include "params.h"
 
-#if VECTOR_FLOATS == 4
-enum { TILE_VECTORS = 2 }; /* 8 of 16 registers hold sums */
-#else
-enum { TILE_VECTORS = 3 }; /* 12 of 16 or 32 registers */
-#endif
+/* 6 x 2 sums, 2 columns and a row's value fill 15 of 16 registers. Two vectors a row rather than three, since
+ * matrices of 32, 64 or 128 columns are then cut without a rest. */
 enum {
+    TILE_VECTORS = 2,
     TILE_COLUMNS = TILE_VECTORS * VECTOR_FLOATS,
     LANES = 64 /* so many that no lane waits for its last sum */
 };
 
 /* The sums of a tile one by one, as variables sum<row><vector>: of arrays GCC keeps copies in memory. */
-#if VECTOR_FLOATS == 4
 #define EACH_VECTOR(DO, i) DO(i, 0) DO(i, 1)
-#else
-#define EACH_VECTOR(DO, i) DO(i, 0) DO(i, 1) DO(i, 2)
-#endif
-#define EACH_SUM(DO)       EACH_VECTOR(DO, 0) EACH_VECTOR(DO, 1) EACH_VECTOR(DO, 2) EACH_VECTOR(DO, 3)
+#define EACH_SUM(DO)                                                                                         \
+    EACH_VECTOR(DO, 0)                                                                                       \
+    EACH_VECTOR(DO, 1) EACH_VECTOR(DO, 2) EACH_VECTOR(DO, 3) EACH_VECTOR(DO, 4) EACH_VECTOR(DO, 5)
 #define DECLARE(i, j)      vector sum##i##j = zero;
 #define LOAD(i, j)         sum##i##j = vector_load(c + i * c_stride + j * VECTOR_FLOATS);
 #define COLUMN(b, j)       const vector column##j = vector_load(b + j * VECTOR_FLOATS);
@@ -39,7 +35,7 @@ static void KERNEL(multiply)(uint32_t runs, const float *const *rows, const uint
         EACH_SUM(LOAD)
     }
     for (uint32_t run = 0; run < runs; run++, rows += KERNEL_ROWS) {
-        const float *a0 = rows[0], *a1 = rows[1], *a2 = rows[2], *a3 = rows[3];
+        const float *a0 = rows[0], *a1 = rows[1], *a2 = rows[2], *a3 = rows[3], *a4 = rows[4], *a5 = rows[5];
         for (uint32_t k = 0; k < lengths[run]; k++, b += TILE_COLUMNS) {
             EACH_VECTOR(COLUMN, b)
             EACH_SUM(MULTIPLY_ADD)
