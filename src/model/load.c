@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define STAGING_BYTES (16u << 20)
+#define WHOLE_BLOCKS  256u /* so many elements, or rows, are whole blocks of every type */
 
 typedef struct loader {
     const base_host *host;
@@ -59,7 +60,7 @@ static mzt_status reserve(loader *l, uint64_t bytes, mzt_error *error) {
  * through f32 as a whole, behind the result's place. */
 static mzt_status stage(loader *l, const weights_tensor *tensor, uint64_t first, uint64_t count, dtype type,
                         mzt_error *error) {
-    const uint64_t bytes = count * dtype_size(type), aligned = (bytes + 3) / 4 * 4;
+    const uint64_t bytes = dtype_bytes(type, count), aligned = (bytes + 3) / 4 * 4;
     const bool wide = tensor->overlay && type != DTYPE_F32;
     TRY(reserve(l, wide ? aligned + count * sizeof(float) : bytes, error));
     if (!wide) return weights_convert(tensor, first, count, type, l->staging, error);
@@ -73,12 +74,12 @@ static mzt_status stage(loader *l, const weights_tensor *tensor, uint64_t first,
 static mzt_status load_plain(loader *l, const plan_piece *piece, const weights_tensor *tensor,
                              mzt_error *error) {
     const dtype type = (dtype)l->target->plan->buffers[piece->buffer].dtype;
-    const uint64_t size = dtype_size(type), most = STAGING_BYTES / size;
+    const uint64_t most = dtype_elements(type, STAGING_BYTES) / WHOLE_BLOCKS * WHOLE_BLOCKS;
     for (uint64_t first = 0; first < tensor->count;) {
         uint64_t count = tensor->count - first < most ? tensor->count - first : most;
         TRY(stage(l, tensor, first, count, type, error));
-        TRY(program_write(l->target, piece->buffer, (piece->element + first) * size, l->staging, count * size,
-                          error));
+        TRY(program_write(l->target, piece->buffer, dtype_bytes(type, piece->element + first), l->staging,
+                          dtype_bytes(type, count), error));
         first += count;
     }
     return MZT_OK;
@@ -89,19 +90,25 @@ static mzt_status load_filters(loader *l, const plan_piece *piece, const weights
                                mzt_error *error) {
     const dtype type = (dtype)l->target->plan->buffers[piece->buffer].dtype;
     if (tensor->count == 0) return MZT_OK;
-    const uint64_t size = dtype_size(type), filters = piece->shape[0], each = tensor->count / filters;
-    const uint64_t fits = STAGING_BYTES / (each * size), most = fits ? fits : 1;
+    const dtype packed =
+        dtype_block(type) > 1 ? DTYPE_F32 : type; /* blocks are made of rows in their new order */
+    const uint64_t size = dtype_size(packed), filters = piece->shape[0], each = tensor->count / filters;
+    const uint64_t fits = STAGING_BYTES / (each * size),
+                   step = each % weights_dtype_block(tensor->dtype) ? WHOLE_BLOCKS : 1;
+    const uint64_t most = fits > step ? fits / step * step : step;
     weights_tensor whole = *tensor, part;
     whole.rank = 4;
     for (uint32_t i = 0; i < 4; i++)
         whole.shape[i] = piece->shape[i];
     for (uint64_t first = 0; first < filters; first += part.shape[0]) {
         TRY(weights_rows(&whole, first, filters - first < most ? filters - first : most, &part, error));
-        const uint64_t bytes = part.count * size;
-        TRY(reserve(l, bytes, error));
-        TRY(weights_pack(&part, WEIGHTS_OIHW_TO_OHWI, type, l->staging, bytes, error));
-        TRY(program_write(l->target, piece->buffer, (piece->element + first * each) * size, l->staging, bytes,
-                          error));
+        const uint64_t bytes = part.count * size, extra = type == packed ? 0 : dtype_bytes(type, part.count);
+        TRY(reserve(l, bytes + extra, error));
+        TRY(weights_pack(&part, WEIGHTS_OIHW_TO_OHWI, packed, l->staging, bytes, error));
+        const uint8_t *ready = l->staging + (extra ? bytes : 0);
+        if (extra) dtype_convert(type, l->staging + bytes, packed, l->staging, (size_t)part.count);
+        TRY(program_write(l->target, piece->buffer, dtype_bytes(type, piece->element + first * each), ready,
+                          dtype_bytes(type, part.count), error));
     }
     return MZT_OK;
 }

@@ -12,11 +12,12 @@ static const struct {
     uint16_t size, block;
     bool floating;
 } types[WEIGHTS_DTYPE_COUNT] = {
-    {"F64", 8, 1, true},     {"F32", 4, 1, true},     {"F16", 2, 1, true},   {"BF16", 2, 1, true},
-    {"F8_E4M3", 1, 1, true}, {"F8_E5M2", 1, 1, true}, {"I64", 8, 1, false},  {"I32", 4, 1, false},
-    {"I16", 2, 1, false},    {"I8", 1, 1, false},     {"U64", 8, 1, false},  {"U32", 4, 1, false},
-    {"U16", 2, 1, false},    {"U8", 1, 1, false},     {"BOOL", 1, 1, false}, {"Q4_0", 18, 32, true},
-    {"Q8_0", 34, 32, true},
+    {"F64", 8, 1, true},      {"F32", 4, 1, true},      {"F16", 2, 1, true},      {"BF16", 2, 1, true},
+    {"F8_E4M3", 1, 1, true},  {"F8_E5M2", 1, 1, true},  {"I64", 8, 1, false},     {"I32", 4, 1, false},
+    {"I16", 2, 1, false},     {"I8", 1, 1, false},      {"U64", 8, 1, false},     {"U32", 4, 1, false},
+    {"U16", 2, 1, false},     {"U8", 1, 1, false},      {"BOOL", 1, 1, false},    {"Q4_0", 18, 32, true},
+    {"Q8_0", 34, 32, true},   {"Q4_1", 20, 32, true},   {"Q5_0", 22, 32, true},   {"Q5_1", 24, 32, true},
+    {"Q4_K", 144, 256, true}, {"Q5_K", 176, 256, true}, {"Q6_K", 210, 256, true},
 };
 
 size_t weights_dtype_size(weights_dtype type) {
@@ -239,7 +240,7 @@ static mzt_status convert_values(const weights_tensor *tensor, uint64_t first, u
     for (uint64_t done = 0; done < count;) {
         const uint64_t piece = count - done < PIECE ? count - done : PIECE;
         TRY(read_values(tensor, first + done, piece, values, error));
-        dtype_convert(to, (uint8_t *)out + done * dtype_size(to), DTYPE_F32, values, (size_t)piece);
+        dtype_convert(to, (uint8_t *)out + dtype_bytes(to, done), DTYPE_F32, values, (size_t)piece);
         done += piece;
     }
     return MZT_OK;
@@ -257,7 +258,8 @@ mzt_status weights_convert(const weights_tensor *tensor, uint64_t first, uint64_
     const size_t size = types[tensor->dtype].size;
     const bool plain = !tensor->transposed && tensor->scale == 0.0f && !tensor->overlay;
     if (to == DTYPE_U32) return convert_to_u32(tensor, first, count, out, error);
-    if (!plain || size == 1 || types[tensor->dtype].block > 1)
+    if (weights_translate(tensor, first, count, to, out)) return MZT_OK;
+    if (!plain || size == 1 || types[tensor->dtype].block > 1 || dtype_block(to) > 1)
         return convert_values(tensor, first, count, to, out, error);
     const uint8_t *from = tensor->data + first * size;
     if (tensor->dtype == weights_dtype_of(to)) {

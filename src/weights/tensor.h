@@ -39,6 +39,12 @@ typedef enum weights_dtype {
     WEIGHTS_BLOCKS,
     WEIGHTS_Q4_0 = WEIGHTS_BLOCKS, /* 32 elements in 18 bytes */
     WEIGHTS_Q8_0,                  /* 32 in 34 */
+    WEIGHTS_Q4_1,                  /* 32 in 20 */
+    WEIGHTS_Q5_0,                  /* 32 in 22 */
+    WEIGHTS_Q5_1,                  /* 32 in 24 */
+    WEIGHTS_Q4_K,                  /* 256 in 144 */
+    WEIGHTS_Q5_K,                  /* 256 in 176 */
+    WEIGHTS_Q6_K,                  /* 256 in 210 */
     WEIGHTS_DTYPE_COUNT
 } weights_dtype;
 
@@ -82,7 +88,9 @@ typedef struct weights_tensor {
  * `to`: decoded, scaled, the overlay added in f32, and rounded once. Anything numeric goes to the floating
  * types (rounded to nearest; too large for f16 gives infinity). To U32 only integers in 0..2^32-1 go:
  * UNSUPPORTED for a floating tensor, INVALID naming the element out of range, INVALID for a range beyond the
- * tensor. Block types need no particular `first` and `count`; whole rows are fastest. */
+ * tensor. Block types need no particular `first` and `count`; whole rows are fastest. Into the device's
+ * blocks (base/block.h), `first` and `count` are multiples of 32: see weights_translate, else quantised from
+ * f32. */
 mzt_status weights_convert(const weights_tensor *tensor, uint64_t first, uint64_t count, dtype to, void *out,
                            mzt_error *error);
 
@@ -94,6 +102,21 @@ mzt_status weights_rows(const weights_tensor *tensor, uint64_t first, uint64_t r
 /* Decodes `blocks` whole blocks of a block type at `from` (any alignment) into f32: the format's own
  * definition, value by value. */
 void weights_decode_blocks(weights_dtype type, const uint8_t *from, uint64_t blocks, float *out);
+
+/* Quantises `blocks` whole blocks: scales from each block's extremes, then the nearest value to each element.
+ */
+void weights_encode_blocks(weights_dtype type, const float *values, uint64_t blocks, uint8_t *to);
+
+/* The type of the device's that is nearest to a stored one: q4 for Q4_0, Q4_1 and Q4_K, q8 for Q5_0, Q5_1,
+ * Q5_K, Q6_K and Q8_0, f16 and bf16 for themselves, f32 for all others. */
+dtype weights_natural_type(weights_dtype type);
+
+/* A part of weights_convert: from blocks into the device's blocks without a detour. Nothing is lost from
+ * Q8_0, Q5_0, Q5_1, Q4_0 and Q4_1 to q8, nor from the last two to q4; Q4_K and Q5_K keep the bits of their
+ * elements and have scales rounded to f16; what does not fit is decoded and quantised anew (Q6_K, whose
+ * scales belong to 16 elements). False, with nothing done, where either side has no blocks, the range cuts
+ * one, or the tensor is more than its stored elements. */
+bool weights_translate(const weights_tensor *tensor, uint64_t first, uint64_t count, dtype to, void *out);
 
 /* "[320,4,3,3]", for messages; cut when it does not fit. Returns buffer. */
 const char *weights_shape_text(char *buffer, size_t size, const uint64_t *shape, uint32_t rank);

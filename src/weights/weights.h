@@ -69,9 +69,9 @@ typedef enum weights_layout {
     WEIGHTS_OHWI_TO_OIHW  /* and back, for saving */
 } weights_layout;
 
-/* Converts a whole tensor into `out`, an aligned array of `bytes` = tensor->count * dtype_size(to). Needs no
- * temporary memory beyond a few kilobytes of stack. INVALID when `bytes` is not that or the layout needs rank
- * 4; else as weights_convert. */
+/* Converts a whole tensor into `out`, an aligned array of `bytes` = dtype_bytes(to, tensor->count). Needs no
+ * temporary memory beyond a few kilobytes of stack. INVALID when `bytes` is not that, the layout needs rank 4,
+ * or blocks would have to be cut or laid out anew; else as weights_convert. */
 mzt_status weights_pack(const weights_tensor *tensor, weights_layout layout, dtype to, void *out,
                         uint64_t bytes, mzt_error *error);
 

@@ -38,8 +38,8 @@ static mzt_status pack_transposed(const weights_tensor *tensor, uint64_t rows, u
 mzt_status weights_pack(const weights_tensor *tensor, weights_layout layout, dtype to, void *out,
                         uint64_t bytes, mzt_error *error) {
     char name[100], shape[120];
-    uint64_t needed;
-    if (!size_mul(tensor->count, dtype_size(to), &needed) || needed != bytes)
+    const uint64_t needed = dtype_bytes(to, tensor->count);
+    if (needed != bytes || tensor->count % dtype_block(to) || (layout != WEIGHTS_PLAIN && dtype_block(to) > 1))
         return error_set(error, MZT_ERROR_INVALID, "%s: tensor \"%s\" %s as %s does not fill %llu bytes",
                          tensor->file, error_text(name, sizeof name, tensor->name),
                          weights_shape_text(shape, sizeof shape, tensor->shape, tensor->rank), dtype_name(to),
