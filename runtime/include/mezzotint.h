@@ -181,15 +181,16 @@ typedef struct mzt_lora {
 
 typedef struct mzt_model_params {
     size_t struct_size;
-    const char *vae; /* an autoencoder to use in place of the model's own: folder or file; NULL: its own */
-    const mzt_lora *
-        loras; /* [lora_count], in the order they are laid over one another; the first's struct_size counts */
-    uint32_t lora_count;
-    uint32_t reserved; /* 0 */
+    /* What stands in for parts of the model: files or component folders; NULL: its own. */
+    const char *vae;              /* an autoencoder, full or tiny */
+    const char *text_encoders[2]; /* in any order */
+    const char *tokenizer;
+    const char *data_folder; /* where CLIP's vocabulary is looked for last */
+    const char *prediction;  /* "epsilon" or "v", for files that leave it open */
+    const mzt_lora *loras;   /* [lora_count]; the first element's struct_size counts for all */
     const char *const
-        *embeddings; /* [embedding_count] files of textual inversions, named in prompts by their file names */
-    uint32_t embedding_count;
-    uint32_t reserved2; /* 0 */
+        *embeddings; /* [embedding_count] textual inversions, named in prompts by their file names */
+    uint32_t lora_count, embedding_count;
 } mzt_model_params;
 
 MZT_API void mzt_model_params_init(mzt_model_params *params, size_t struct_size);

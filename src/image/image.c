@@ -171,13 +171,17 @@ void image_to_floats(const image *in, uint32_t channels, float *out) {
     }
 }
 
-mzt_status image_from_floats(const base_host *host, const float *in, uint32_t width, uint32_t height,
-                             uint32_t channels, image *out, mzt_error *error) {
-    TRY(image_create(host, width, height, channels, out, error));
-    for (size_t i = 0; i < (size_t)width * height * channels; i++) {
+void image_set_floats(image *out, const float *in) {
+    for (size_t i = 0; i < (size_t)out->width * out->height * out->channels; i++) {
         float value = in[i] * 127.5f + 127.5f;
         out->pixels[i] = value >= 255.0f ? 255 : value > 0.0f ? (uint8_t)(value + 0.5f) : 0;
     }
+}
+
+mzt_status image_from_floats(const base_host *host, const float *in, uint32_t width, uint32_t height,
+                             uint32_t channels, image *out, mzt_error *error) {
+    TRY(image_create(host, width, height, channels, out, error));
+    image_set_floats(out, in);
     return MZT_OK;
 }
 

@@ -71,6 +71,7 @@ void image_rectangle(image *onto, int64_t x, int64_t y, int64_t width, int64_t h
  * (alpha of RGB is 1). That is one picture of a tensor [N,H,W,C]. */
 void image_to_floats(const image *in, uint32_t channels, float *out);
 /* From floats of that form, rounded to the nearest value and clamped; NaN gives 0. */
+void image_set_floats(image *out, const float *in); /* a picture that is there already */
 mzt_status image_from_floats(const base_host *host, const float *in, uint32_t width, uint32_t height,
                              uint32_t channels, image *out, mzt_error *error);
 

@@ -2,9 +2,10 @@
 #ifndef PIPELINE_AUTOENCODER_H
 #define PIPELINE_AUTOENCODER_H
 
-#include "model/blocks.h"
-#include "pipeline/model.h"
-#include "pipeline/network.h"
+#include "pipeline/part.h"
+
+/* The part (an encoder of pictures, or a decoder of latents) for inputs of this shape. */
+part_spec autoencoder_spec(part_kind kind, shape4 shape, model_wrap wrap);
 
 /* A decoder for latents of one shape, prepared once. */
 typedef struct decoder {

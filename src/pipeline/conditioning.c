@@ -23,56 +23,70 @@ static mzt_status check_ids(const clip_config *config, const uint32_t *ids, uint
     return MZT_OK;
 }
 
-mzt_status text_encoder_run(const model *m, executor *e, precision p, uint32_t index, const uint32_t *ids,
-                            uint32_t rows, uint32_t length, uint32_t skip, const text_states *states,
-                            mzt_error *error) {
-    const model_component part = index ? MODEL_TEXT_ENCODER_2 : MODEL_TEXT_ENCODER;
+mzt_status text_encoder_spec(const model *m, uint32_t index, uint32_t rows, uint32_t length, uint32_t skip,
+                             const text_states *states, part_spec *spec, mzt_error *error) {
+    const part_kind kind = index ? PART_TEXT_2 : PART_TEXT;
     const clip_config *config = &m->text[index];
-    const char *name = model_component_name(part);
-    if (!m->weights[part]) return error_set(error, MZT_ERROR_NOT_FOUND, "%s has no %s", m->path, name);
     if (length == 0 || length > config->positions)
-        return error_set(error, MZT_ERROR_INVALID, "%s takes 1 to %u tokens, given %u", name,
+        return error_set(error, MZT_ERROR_INVALID, "%s takes 1 to %u tokens, given %u", part_name(kind),
                          config->positions, length);
-    TRY(check_ids(config, ids, (uint64_t)rows * length, name, error));
-    dtype type;
-    TRY(precision_resolve(p, &e->limits, &type, error));
-    graph *g = graph_create(m->host, type, type);
-    uint32_t *eos = host_calloc(m->host, rows, sizeof *eos);
-    if (!g || !eos) {
-        graph_destroy(g);
-        host_free(m->host, eos);
-        return error_memory(error, name, 0);
-    }
-    clip_inputs inputs = {.ids = graph_input(g, "ids", DTYPE_U32, (shape4){rows, length, 1, 1}),
-                          .eos_rows = graph_input(g, "eos", DTYPE_U32, (shape4){rows, 1, 1, 1})};
-    clip_outputs outputs = clip_describe(g, config, &inputs, skip);
+    memset(spec, 0, sizeof *spec);
+    spec->kind = kind;
+    spec->n = rows;
+    spec->h = length;
+    spec->skip = skip;
+    spec->outputs = (states->last ? TEXT_LAST : 0u) | (states->hidden ? TEXT_HIDDEN : 0u) |
+                    (states->pooled ? TEXT_POOLED : 0u) | (states->embeds ? TEXT_EMBEDS : 0u) |
+                    (states->normed ? TEXT_NORMED : 0u);
+    return MZT_OK;
+}
+
+mzt_status text_encoder_set(const model *m, const part_spec *spec, network *n, const uint32_t *ids,
+                            uint32_t *eos, mzt_error *error) {
+    const clip_config *config = &m->text[spec->kind == PART_TEXT_2];
+    const uint64_t count = (uint64_t)spec->n * spec->h;
+    TRY(check_ids(config, ids, count, part_name((part_kind)spec->kind), error));
+    TRY(network_set_u32(n, "ids", ids, count, error));
+    if (!(spec->outputs & (TEXT_POOLED | TEXT_EMBEDS))) return MZT_OK;
+    clip_eos_rows(config, ids, spec->n, spec->h, eos);
+    return network_set_u32(n, "eos", eos, spec->n, error);
+}
+
+mzt_status text_encoder_get(const model *m, const part_spec *spec, network *n, const text_states *states,
+                            mzt_error *error) {
+    const clip_config *config = &m->text[spec->kind == PART_TEXT_2];
+    const uint64_t rows = spec->n, tokens = rows * spec->h;
     const struct {
         const char *name;
-        tensor value;
         float *out;
         uint64_t count;
     } wanted[] = {
-        {"last", outputs.last_hidden_state, states->last, (uint64_t)rows * length * config->channels},
-        {"hidden", outputs.hidden_state, states->hidden, (uint64_t)rows * length * config->channels},
-        {"pooled", outputs.pooler_output, states->pooled, (uint64_t)rows * config->channels},
-        {"embeds", outputs.text_embeds, states->embeds, (uint64_t)rows * config->projection_channels},
-        {"normed", outputs.hidden_normed, states->normed, (uint64_t)rows * length * config->channels},
+        {"last", states->last, tokens * config->channels},
+        {"hidden", states->hidden, tokens * config->channels},
+        {"pooled", states->pooled, rows * config->channels},
+        {"embeds", states->embeds, rows * config->projection_channels},
+        {"normed", states->normed, tokens * config->channels},
     };
-    enum { WANTED = sizeof wanted / sizeof *wanted };
-    bool needs_eos = states->pooled || states->embeds;
-    for (int i = 0; i < WANTED; i++)
-        if (wanted[i].out) graph_output(g, wanted[i].value, wanted[i].name);
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
+        if (wanted[i].out) TRY(network_get(n, wanted[i].name, wanted[i].out, wanted[i].count, error));
+    return MZT_OK;
+}
+
+mzt_status text_encoder_run(const model *m, executor *e, precision p, uint32_t index, const uint32_t *ids,
+                            uint32_t rows, uint32_t length, uint32_t skip, const text_states *states,
+                            mzt_error *error) {
+    part_spec spec;
     network n = {0};
-    mzt_status status = network_create(e, g, m->weights[part], &n, error);
-    if (status >= 0) status = network_set_u32(&n, "ids", ids, (uint64_t)rows * length, error);
-    if (status >= 0 && needs_eos) {
-        clip_eos_rows(config, ids, rows, length, eos);
-        status = network_set_u32(&n, "eos", eos, rows, error);
-    }
+    if (!m->weights[index ? MODEL_TEXT_ENCODER_2 : MODEL_TEXT_ENCODER])
+        return error_set(error, MZT_ERROR_NOT_FOUND, "%s has no %s", m->path,
+                         part_name(index ? PART_TEXT_2 : PART_TEXT));
+    TRY(text_encoder_spec(m, index, rows, length, skip, states, &spec, error));
+    uint32_t *eos = host_calloc(m->host, rows, sizeof *eos);
+    if (!eos) return error_memory(error, part_name((part_kind)spec.kind), rows * sizeof *eos);
+    mzt_status status = part_create(m, e, p, &spec, &n, error);
+    if (status >= 0) status = text_encoder_set(m, &spec, &n, ids, eos, error);
     if (status >= 0) status = network_run(&n, error);
-    for (int i = 0; status >= 0 && i < WANTED; i++)
-        if (wanted[i].out) status = network_get(&n, wanted[i].name, wanted[i].out, wanted[i].count, error);
-    if (status < 0) error_prefix(error, "%s: ", name);
+    if (status >= 0) status = text_encoder_get(m, &spec, &n, states, error);
     network_destroy(&n);
     host_free(m->host, eos);
     return status;

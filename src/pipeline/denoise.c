@@ -1,7 +1,7 @@
 /* The step loop; see denoise.h. */
 #include "pipeline/denoise.h"
 
-#include "model/unet.h"
+#include <string.h>
 
 static uint64_t latent_count(shape4 s) {
     return (uint64_t)s.n * s.h * s.w * s.c;
@@ -11,48 +11,31 @@ static shape4 latent_shape(const model *m, const denoise_request *r) {
     return (shape4){r->images, r->height, r->width, m->unet.out_channels};
 }
 
-graph *denoise_describe(const model *m, dtype type, const denoise_request *r, mzt_error *error) {
-    const uint32_t repeat = r->guided ? 2 : 1, rows = repeat * r->images, calls = r->sampler->calls;
-    const shape4 latent = latent_shape(m, r);
-    graph *g = graph_create(m->host, type, type);
-    if (!g) {
-        error_memory(error, "graph", sizeof *g);
-        return NULL;
-    }
-    tensor slots =
-        graph_state(g, "slots", DTYPE_F32, (shape4){SAMPLER_SLOTS * latent.n, latent.h, latent.w, latent.c});
-    tensor step = graph_state(g, "step", DTYPE_U32, (shape4){1, 1, 1, 1});
-    tensor table = graph_input(g, "table", DTYPE_F32, (shape4){calls, 1, 1, SAMPLER_ROW_FLOATS});
-    tensor noise = TENSOR_NONE, extra = TENSOR_NONE;
-    if (r->sampler->noises)
-        noise = graph_input(g, "noise", DTYPE_F32,
-                            (shape4){r->sampler->noises * latent.n, latent.h, latent.w, latent.c});
-    if (r->extra)
-        extra = graph_input(g, "extra", DTYPE_F32, (shape4){latent.n, latent.h, latent.w, r->extra_channels});
-    unet_inputs inputs = {.step = step};
-    inputs.timesteps = graph_input(g, "timesteps", DTYPE_F32, (shape4){calls * rows, 1, 1, 1});
-    inputs.context = graph_input(g, "context", type, (shape4){rows, r->text->length, 1, r->text->channels});
-    if (m->unet.text_time) {
-        inputs.text_embeds =
-            graph_input(g, "text_embeds", type, (shape4){rows, 1, 1, r->text->pooled_channels});
-        inputs.time_ids = graph_input(g, "time_ids", DTYPE_F32, (shape4){rows * 6, 1, 1, 1});
-    }
-    if (m->unet.guidance_channels)
-        inputs.guidance = graph_input(g, "guidance", DTYPE_F32, (shape4){1, 1, 1, 1});
-    inputs.sample = graph_sampler_input(g, slots, table, step, extra, latent, repeat);
-    unet_options options = {.wrap = r->wrap};
-    tensor output = graph_cast(g, unet_describe(g, &m->unet, &inputs, &options), DTYPE_F32);
-    uint32_t halves = repeat;
-    if (r->known || (r->guided && r->rescale > 0)) {
-        tensor known = r->known ? graph_input(g, "known", DTYPE_F32, latent) : TENSOR_NONE;
-        tensor mask = r->known ? graph_input(g, "mask", DTYPE_F32, latent) : TENSOR_NONE;
-        output = graph_guidance(g, slots, output, table, step, known, mask, latent, repeat,
-                                r->guided ? (float)r->rescale : 0);
-        halves = 1;
-    }
-    graph_sampler_update(g, slots, output, table, step, noise, latent, halves);
-    graph_step_advance(g, step);
-    return g;
+part_spec denoise_spec(const model *m, const denoise_request *r) {
+    part_spec spec;
+    memset(&spec, 0, sizeof spec);
+    spec.kind = PART_DENOISER;
+    spec.n = r->images;
+    spec.h = r->height;
+    spec.w = r->width;
+    spec.c = m->unet.out_channels;
+    spec.wrap_x = r->wrap.x;
+    spec.wrap_y = r->wrap.y;
+    spec.calls = r->sampler->calls;
+    spec.noises = r->sampler->noises;
+    spec.guided = r->guided;
+    spec.known = r->known != NULL;
+    spec.extra_channels = r->extra ? r->extra_channels : 0;
+    spec.text_length = r->text->length;
+    spec.channels = r->text->channels;
+    spec.pooled = m->unet.text_time ? r->text->pooled_channels : 0;
+    spec.rescale = r->guided ? (float)r->rescale : 0;
+    return spec;
+}
+
+graph *denoise_describe(const model *m, dtype type, const denoise_request *request, mzt_error *error) {
+    const part_spec spec = denoise_spec(m, request);
+    return part_describe(m, type, &spec, error);
 }
 
 static mzt_status check_request(const model *m, const denoise_request *r, mzt_error *error) {
@@ -83,34 +66,43 @@ static void keep_estimate(float *row, uint32_t slot) {
 }
 
 /* The sampler's rows with this run's guidance in them, and each call's timestep repeated for all rows. */
-static mzt_status upload_table(const model *m, network *n, const denoise_request *r, mzt_error *error) {
-    const uint32_t calls = r->sampler->calls, rows = r->guided ? 2 * r->images : r->images;
-    float *table = host_calloc(m->host, (size_t)calls * SAMPLER_ROW_FLOATS, sizeof *table);
-    float *timesteps = host_calloc(m->host, (size_t)calls * rows, sizeof *timesteps);
-    mzt_status status = MZT_OK;
-    if (!table || !timesteps) {
-        status = error_memory(error, "sampler table", (uint64_t)calls * SAMPLER_ROW_FLOATS * sizeof *table);
-        goto done;
-    }
-    sampler_program_table(r->sampler, table);
-    for (uint32_t i = 0; i < calls; i++) {
-        float *row = table + (size_t)i * SAMPLER_ROW_FLOATS;
+static void fill_table(denoiser *d, const denoise_request *r) {
+    const uint32_t rows = r->guided ? 2 * r->images : r->images;
+    sampler_program_table(r->sampler, d->table);
+    for (uint32_t i = 0; i < d->calls; i++) {
+        float *row = d->table + (size_t)i * SAMPLER_ROW_FLOATS;
         row[SAMPLER_ROW_GUIDANCE] = (float)(r->guidances ? r->guidances[i] : r->guidance);
         if (r->keep_estimate) keep_estimate(row, r->sampler->slots);
         for (uint32_t b = 0; b < rows; b++)
-            timesteps[(size_t)i * rows + b] = row[SAMPLER_ROW_TIMESTEP];
+            d->timesteps[(size_t)i * rows + b] = row[SAMPLER_ROW_TIMESTEP];
     }
-    status = network_set(n, "table", table, (uint64_t)calls * SAMPLER_ROW_FLOATS, error);
-    if (status >= 0) status = network_set(n, "timesteps", timesteps, (uint64_t)calls * rows, error);
-done:
-    host_free(m->host, table);
-    host_free(m->host, timesteps);
-    return status;
 }
 
-static mzt_status upload(const model *m, network *n, const denoise_request *r, mzt_error *error) {
+mzt_status denoiser_reserve(const model *m, const denoise_request *request, denoiser *out, mzt_error *error) {
+    const uint32_t calls = request->sampler->calls;
+    *out = (denoiser){.host = m->host,
+                      .latent = latent_shape(m, request),
+                      .calls = calls,
+                      .estimate_slot = request->keep_estimate ? request->sampler->slots : 0};
+    TRY(check_request(m, request, error));
+    const uint64_t rows = (uint64_t)request->text->rows * calls,
+                   slots = latent_count(out->latent) * SAMPLER_SLOTS;
+    out->table = host_calloc(m->host, (size_t)calls * SAMPLER_ROW_FLOATS, sizeof *out->table);
+    out->timesteps = host_calloc(m->host, (size_t)rows, sizeof *out->timesteps);
+    out->slots = host_calloc(m->host, (size_t)slots, sizeof *out->slots);
+    if (!out->table || !out->timesteps || !out->slots) {
+        denoiser_destroy(out);
+        return error_memory(error, "sampler slots", slots * sizeof *out->slots);
+    }
+    fill_table(out, request);
+    return MZT_OK;
+}
+
+static mzt_status upload(const model *m, denoiser *d, const denoise_request *r, mzt_error *error) {
     const conditioning *text = r->text;
-    TRY(upload_table(m, n, r, error));
+    network *n = d->network;
+    TRY(network_set(n, "table", d->table, (uint64_t)d->calls * SAMPLER_ROW_FLOATS, error));
+    TRY(network_set(n, "timesteps", d->timesteps, (uint64_t)d->calls * text->rows, error));
     TRY(network_set(n, "context", text->context, (uint64_t)text->rows * text->length * text->channels,
                     error));
     if (m->unet.text_time) {
@@ -132,52 +124,50 @@ static mzt_status upload(const model *m, network *n, const denoise_request *r, m
     return MZT_OK;
 }
 
+mzt_status denoiser_bind(denoiser *d, const model *m, network *n, const denoise_request *request,
+                         mzt_error *error) {
+    const plan_phase *step = &n->plan->phases[plan_find_phase(n->plan, "step")];
+    d->network = n;
+    d->step_first = step->first;
+    d->step_count = step->count;
+    return upload(m, d, request, error);
+}
+
+mzt_status denoiser_rewind(denoiser *d, const float *latent, const float *noises, mzt_error *error) {
+    const uint64_t count = latent_count(d->latent);
+    network *n = d->network;
+    const uint32_t zero = 0, noise = plan_find_buffer(n->plan, "noise");
+    memcpy(d->slots, latent, (size_t)count * sizeof *latent); /* the others stay zero */
+    d->done = 0;
+    TRY(network_set(n, "slots", d->slots, count * SAMPLER_SLOTS, error));
+    TRY(network_set_u32(n, "step", &zero, 1, error));
+    if (!noises || noise == PLAN_NONE) return MZT_OK;
+    return program_write(n->program, noise, 0, noises, n->plan->buffers[noise].bytes, error);
+}
+
 mzt_status denoiser_create(const model *m, executor *e, precision p, const denoise_request *request,
                            denoiser *out, mzt_error *error) {
-    *out = (denoiser){.latent = latent_shape(m, request),
-                      .calls = request->sampler->calls,
-                      .estimate_slot = request->keep_estimate ? request->sampler->slots : 0};
-    TRY(check_request(m, request, error));
-    dtype type;
-    TRY(precision_resolve(p, &e->limits, &type, error));
-    graph *g = denoise_describe(m, type, request, error);
-    if (!g) return MZT_ERROR_OUT_OF_MEMORY;
-    mzt_status status = network_create(e, g, m->weights[MODEL_UNET], &out->network, error);
-    if (status >= 0) status = upload(m, &out->network, request, error);
-    if (status < 0) {
-        denoiser_destroy(out);
-        return error_prefix(error, "unet: ");
-    }
-    const plan_phase *step = &out->network.plan->phases[plan_find_phase(out->network.plan, "step")];
-    out->step_first = step->first;
-    out->step_count = step->count;
-    return MZT_OK;
+    TRY(denoiser_reserve(m, request, out, error));
+    const part_spec spec = denoise_spec(m, request);
+    mzt_status status = part_create(m, e, p, &spec, &out->own, error);
+    if (status >= 0) status = denoiser_bind(out, m, &out->own, request, error);
+    if (status < 0) denoiser_destroy(out);
+    return status;
 }
 
 void denoiser_destroy(denoiser *d) {
-    network_destroy(&d->network);
+    network_destroy(&d->own);
+    if (d->host) {
+        host_free(d->host, d->table);
+        host_free(d->host, d->timesteps);
+        host_free(d->host, d->slots);
+    }
     *d = (denoiser){0};
 }
 
 mzt_status denoiser_start(denoiser *d, const float *latent, const float *noises, mzt_error *error) {
-    const base_host *host = d->network.program->owner->host;
-    const uint64_t count = latent_count(d->latent);
-    float *slots = host_calloc(host, (size_t)count * SAMPLER_SLOTS, sizeof *slots);
-    if (!slots) return error_memory(error, "sampler slots", count * SAMPLER_SLOTS * sizeof *slots);
-    for (uint64_t i = 0; i < count; i++)
-        slots[i] = latent[i];
-    mzt_status status = network_set(&d->network, "slots", slots, count * SAMPLER_SLOTS, error);
-    host_free(host, slots);
-    const uint32_t zero = 0;
-    if (status >= 0) status = network_set_u32(&d->network, "step", &zero, 1, error);
-    uint32_t noise = plan_find_buffer(d->network.plan, "noise");
-    if (status >= 0 && noises && noise != PLAN_NONE) {
-        const plan_buffer *buffer = &d->network.plan->buffers[noise];
-        status = program_write(d->network.program, noise, 0, noises, buffer->bytes, error);
-    }
-    d->done = 0;
-    if (status >= 0) status = program_run_phase(d->network.program, "setup", NULL, error);
-    return status;
+    TRY(denoiser_rewind(d, latent, noises, error));
+    return program_run_phase(d->network->program, "setup", NULL, error);
 }
 
 mzt_status denoiser_run(denoiser *d, uint32_t calls, const run_control *control, mzt_error *error) {
@@ -187,7 +177,7 @@ mzt_status denoiser_run(denoiser *d, uint32_t calls, const run_control *control,
     if (calls == 0) return MZT_OK;
     run_control repeated = control ? *control : (run_control){0};
     repeated.repeat = calls;
-    TRY(program_run(d->network.program, d->step_first, d->step_count, &repeated, error));
+    TRY(program_run(d->network->program, d->step_first, d->step_count, &repeated, error));
     d->done += calls;
     return MZT_OK;
 }
@@ -195,9 +185,9 @@ mzt_status denoiser_run(denoiser *d, uint32_t calls, const run_control *control,
 /* Slot `index` of the state. */
 static mzt_status read_slot(denoiser *d, uint32_t index, float *out, mzt_error *error) {
     const uint64_t bytes = latent_count(d->latent) * sizeof *out;
-    uint32_t slots = plan_find_buffer(d->network.plan, "slots");
+    uint32_t slots = plan_find_buffer(d->network->plan, "slots");
     if (slots == PLAN_NONE) return error_set(error, MZT_ERROR_INTERNAL, "the plan has no slots");
-    return program_read(d->network.program, slots, index * bytes, out, bytes, error);
+    return program_read(d->network->program, slots, index * bytes, out, bytes, error);
 }
 
 mzt_status denoiser_latent(denoiser *d, float *latent, mzt_error *error) {

@@ -28,19 +28,34 @@ typedef struct denoise_request {
 } denoise_request;
 
 typedef struct denoiser {
-    network network;
+    const base_host *host;
+    network *network; /* borrowed, or `own` */
+    network own;
     shape4 latent; /* [images, height, width, channels] */
     uint32_t calls, step_first, step_count, done;
-    uint32_t estimate_slot; /* 0: not kept */
+    uint32_t estimate_slot;   /* 0: not kept */
+    float *table, *timesteps; /* what the network is given: [calls][SAMPLER_ROW_FLOATS], [calls][rows] */
+    float *slots;             /* [SAMPLER_SLOTS] latents */
 } denoiser;
 
-/* Compiles, loads and prepares; uploads conditioning and the sampler's table. */
+/* The part that runs such requests. */
+part_spec denoise_spec(const model *m, const denoise_request *request);
+
+/* Checks the request and reserves memory, without a network. request->text need not hold values yet. */
+mzt_status denoiser_reserve(const model *m, const denoise_request *request, denoiser *out, mzt_error *error);
+/* Gives it a network of denoise_spec, which stays the caller's, and uploads conditioning and table. */
+mzt_status denoiser_bind(denoiser *d, const model *m, network *n, const denoise_request *request,
+                         mzt_error *error);
+/* Sets slot 0 to `latent` and the noises [sampler->noises][images][height][width][channels] (NULL if none),
+ * and clears the other slots. The setup phase must be run next, then the step phase `calls` times. */
+mzt_status denoiser_rewind(denoiser *d, const float *latent, const float *noises, mzt_error *error);
+
+/* Compiles, loads and prepares; uploads conditioning and the sampler's table. `out` must not be moved. */
 mzt_status denoiser_create(const model *m, executor *e, precision p, const denoise_request *request,
                            denoiser *out, mzt_error *error);
 void denoiser_destroy(denoiser *d); /* zeroed is accepted */
 
-/* Sets slot 0 to `latent` and the noises [sampler->noises][images][height][width][channels] (NULL if none),
- * clears the other slots, and runs the setup phase. May be called again for another run. */
+/* Rewinds and runs the setup phase. May be called again for another run. */
 mzt_status denoiser_start(denoiser *d, const float *latent, const float *noises, mzt_error *error);
 
 /* Runs the next `calls` network evaluations. */

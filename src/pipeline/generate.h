@@ -60,6 +60,7 @@ typedef struct generate_request {
     /* NULL, or called after each of the `steps` steps with a rough look at the first picture, one pixel for
      * each of the latent. */
     void (*preview)(void *user, const image *picture, uint32_t step, uint32_t steps);
+    bool keep_preview; /* previews will be asked for in another way (generation.h) */
     void *user;
 } generate_request;
 

@@ -63,11 +63,11 @@ static mzt_status resolve_size(generation *g) {
     const model *m = g->m;
     uint32_t width = r->width, height = r->height;
     if (r->init_image && !width && !height) source_size(m, r->init_image, &width, &height);
-    TRY(resolve_side(g, "width", width, m->unet.sample_size[1], &g->result->width));
-    TRY(resolve_side(g, "height", height, m->unet.sample_size[0], &g->result->height));
+    TRY(resolve_side(g, "width", width, m->unet.sample_size[1], &g->result.width));
+    TRY(resolve_side(g, "height", height, m->unet.sample_size[0], &g->result.height));
     const uint32_t factor = vae_factor(&m->vae);
-    g->latent = (shape4){g->result->count, g->result->height / factor, g->result->width / factor,
-                         m->unet.out_channels};
+    g->latent =
+        (shape4){g->result.count, g->result.height / factor, g->result.width / factor, m->unet.out_channels};
     return MZT_OK;
 }
 
@@ -75,8 +75,8 @@ static mzt_status resolve_sampler(generation *g) {
     const generate_request *r = g->request;
     g->config = g->m->sampler;
     TRY(sampler_config_select(&g->config, r->sampler, r->schedule, g->error));
-    g->result->sampler = sampler_info_get(g->config.kind)->label;
-    g->result->schedule = sampler_schedule_name(g->config.schedule);
+    g->result.sampler = sampler_info_get(g->config.kind)->label;
+    g->result.schedule = sampler_schedule_name(g->config.schedule);
     sampler_request request = sampler_request_default(r->steps ? r->steps : DEFAULT_STEPS);
     request.eta = r->eta;
     request.s_noise = r->s_noise;
@@ -93,8 +93,8 @@ static mzt_status resolve_sampler(generation *g) {
         g->sampler = NULL;
         return MZT_OK;
     }
-    g->result->steps = g->sampler->steps;
-    g->result->calls = g->sampler->calls;
+    g->result.steps = g->sampler->steps;
+    g->result.calls = g->sampler->calls;
     return MZT_OK;
 }
 
@@ -107,7 +107,7 @@ static mzt_status resolve_guidance(generation *g) {
     const generate_request *r = g->request;
     const bool nothing_asked = is_empty(r->prompt) && is_empty(r->negative);
     g->guided = r->guidance != 1 && !nothing_asked && !g->m->unet.guidance_channels;
-    g->result->guided = g->guided;
+    g->result.guided = g->guided;
     if (!g->sampler) return MZT_OK;
     g->guidances = host_calloc(g->m->host, g->sampler->calls, sizeof *g->guidances);
     if (!g->guidances) return error_memory(g->error, "guidance", g->sampler->calls * sizeof *g->guidances);
@@ -135,7 +135,7 @@ mzt_status generation_resolve(generation *g) {
                          "%s: the UNet takes %u channels; %u (a latent) and %u (inpainting) are known",
                          m->path, m->unet.in_channels, latents, 2 * latents + 1);
     TRY(check_numbers(g->request, g->error));
-    g->result->count = g->request->count ? g->request->count : 1;
+    g->result.count = g->request->count ? g->request->count : 1;
     TRY(resolve_size(g));
     TRY(resolve_sampler(g));
     return resolve_guidance(g);

@@ -75,43 +75,47 @@ static void fit(latent_map *map, const float *latent, const double *means) {
     }
 }
 
-mzt_status latent_map_fit(const model *m, executor *e, precision p, latent_map *map, mzt_error *error) {
+mzt_status latent_map_begin(const model *m, latent_map_fit *out, mzt_error *error) {
     const uint32_t inputs = m->vae.latent_channels, outputs = m->vae.out_channels,
                    factor = vae_factor(&m->vae);
-    *map = (latent_map){.inputs = inputs, .outputs = outputs};
+    *out = (latent_map_fit){.host = m->host};
     if (inputs > LATENT_MAP_INPUTS || outputs < 3 || outputs > LATENT_MAP_OUTPUTS)
         return error_set(error, MZT_ERROR_UNSUPPORTED, "%s: no preview of %u latent channels and %u colours",
                          m->path, inputs, outputs);
     const uint64_t count = (uint64_t)SIDE * SIDE * inputs, pixels = (uint64_t)SIDE * SIDE * factor * factor;
-    float *latent = host_calloc(m->host, 2 * (size_t)count, sizeof *latent);
-    float *picture = host_calloc(m->host, (size_t)pixels * outputs, sizeof *picture);
-    double *means = host_calloc(m->host, (size_t)SIDE * SIDE * outputs, sizeof *means);
-    mzt_status status = MZT_OK;
-    if (!latent || !picture || !means) {
-        status = error_memory(error, "preview", pixels * outputs * sizeof *picture);
-    } else {
-        float *unscaled = latent + count;
-        make_latent(latent, inputs);
-        memcpy(unscaled, latent, (size_t)count * sizeof *latent);
-        latent_to_autoencoder(m, unscaled, count);
-        status = autoencoder_decode(m, e, p, (shape4){1, SIDE, SIDE, inputs}, (model_wrap){0}, unscaled,
-                                    picture, NULL, error);
+    out->spec = autoencoder_spec(PART_PREVIEW, (shape4){1, SIDE, SIDE, inputs}, (model_wrap){0});
+    out->latent = host_calloc(m->host, (size_t)count, sizeof *out->latent);
+    out->input = host_calloc(m->host, (size_t)count, sizeof *out->input);
+    out->picture = host_calloc(m->host, (size_t)pixels * outputs, sizeof *out->picture);
+    out->means = host_calloc(m->host, (size_t)SIDE * SIDE * outputs, sizeof *out->means);
+    if (!out->latent || !out->input || !out->picture || !out->means) {
+        latent_map_end(out);
+        return error_memory(error, "preview", pixels * outputs * sizeof *out->picture);
     }
-    if (status >= 0) {
-        average(picture, factor, outputs, means);
-        fit(map, latent, means);
-    }
-    host_free(m->host, latent);
-    host_free(m->host, picture);
-    host_free(m->host, means);
-    return status;
+    make_latent(out->latent, inputs);
+    memcpy(out->input, out->latent, (size_t)count * sizeof *out->latent);
+    latent_to_autoencoder(m, out->input, count);
+    return MZT_OK;
 }
 
-mzt_status latent_map_apply(const base_host *host, const latent_map *map, const float *latent, uint32_t width,
-                            uint32_t height, image *out, mzt_error *error) {
-    const uint64_t pixels = (uint64_t)width * height;
-    float *colours = host_calloc(host, (size_t)pixels * map->outputs, sizeof *colours);
-    if (!colours) return error_memory(error, "preview", pixels * map->outputs * sizeof *colours);
+void latent_map_solve(const model *m, latent_map_fit *f, latent_map *map) {
+    *map = (latent_map){.inputs = m->vae.latent_channels, .outputs = m->vae.out_channels};
+    average(f->picture, vae_factor(&m->vae), map->outputs, f->means);
+    fit(map, f->latent, f->means);
+}
+
+void latent_map_end(latent_map_fit *f) {
+    if (f->host) {
+        host_free(f->host, f->latent);
+        host_free(f->host, f->input);
+        host_free(f->host, f->picture);
+        host_free(f->host, f->means);
+    }
+    *f = (latent_map_fit){0};
+}
+
+void latent_map_apply(const latent_map *map, const float *latent, float *colours, image *out) {
+    const uint64_t pixels = (uint64_t)out->width * out->height;
     for (uint64_t i = 0; i < pixels; i++)
         for (uint32_t c = 0; c < map->outputs; c++) {
             float sum = map->weights[c][LATENT_MAP_INPUTS];
@@ -119,7 +123,5 @@ mzt_status latent_map_apply(const base_host *host, const latent_map *map, const 
                 sum += map->weights[c][k] * latent[i * map->inputs + k];
             colours[i * map->outputs + c] = sum;
         }
-    mzt_status status = image_from_floats(host, colours, width, height, map->outputs, out, error);
-    host_free(host, colours);
-    return status;
+    image_set_floats(out, colours);
 }

@@ -4,8 +4,7 @@
 #define PIPELINE_LATENT_MAP_H
 
 #include "image/image.h"
-#include "pipeline/model.h"
-#include "pipeline/network.h"
+#include "pipeline/part.h"
 
 #define LATENT_MAP_INPUTS  32 /* latent channels */
 #define LATENT_MAP_OUTPUTS 4  /* colours */
@@ -15,12 +14,23 @@ typedef struct latent_map {
     float weights[LATENT_MAP_OUTPUTS][LATENT_MAP_INPUTS + 1]; /* the last one is added */
 } latent_map;
 
-/* Decodes one small latent of random patches and solves for the least squares. UNSUPPORTED for more channels
- * than above. */
-mzt_status latent_map_fit(const model *m, executor *e, precision p, latent_map *map, mzt_error *error);
+/* The map is the least squares fit to one small latent of random patches and its decoded picture. Reserves
+ * memory for both, and makes the latent. UNSUPPORTED for more channels than above. */
+typedef struct latent_map_fit {
+    const base_host *host;
+    part_spec spec; /* of the decoder that must run from `input` to `picture` */
+    float *latent;  /* the UNet's; */
+    float *input;   /* the autoencoder's own (unscaled) */
+    float *picture;
+    double *means;
+} latent_map_fit;
 
-/* The UNet's latent [h][w][inputs] as a picture of h x w pixels. */
-mzt_status latent_map_apply(const base_host *host, const latent_map *map, const float *latent, uint32_t width,
-                            uint32_t height, image *out, mzt_error *error);
+mzt_status latent_map_begin(const model *m, latent_map_fit *out, mzt_error *error);
+void latent_map_solve(const model *m, latent_map_fit *f, latent_map *map);
+void latent_map_end(latent_map_fit *f); /* zeroed is accepted */
+
+/* The UNet's latent [h][w][inputs] as a picture of h x w pixels and `outputs` channels, which is there
+ * already; `colours` is scratch of [h][w][outputs]. */
+void latent_map_apply(const latent_map *map, const float *latent, float *colours, image *out);
 
 #endif

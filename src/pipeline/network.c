@@ -39,11 +39,25 @@ mzt_status precision_resolve(precision wanted, const executor_limits *limits, dt
                      limits->spec, limits->name, dtype_name(*type));
 }
 
+/* Room for the largest input that network_set converts. */
+static mzt_status reserve_scratch(const base_host *host, network *n, mzt_error *error) {
+    uint64_t most = 1;
+    for (uint32_t i = 0; i < n->plan->buffer_count; i++) {
+        const plan_buffer *b = &n->plan->buffers[i];
+        const bool written = b->role == PLAN_ROLE_INPUT || b->role == PLAN_ROLE_STATE;
+        const bool converted = b->dtype == DTYPE_F16 || b->dtype == DTYPE_BF16;
+        if (written && converted && b->bytes > most) most = b->bytes;
+    }
+    n->scratch = host_calloc(host, (size_t)most, 1);
+    return n->scratch ? MZT_OK : error_memory(error, "network inputs", most);
+}
+
 mzt_status network_create(executor *e, graph *g, const weights_set *weights, network *out, mzt_error *error) {
     *out = (network){0};
     graph_options options = {.max_range = e->limits.max_range};
     mzt_status status = graph_compile(g, &options, &out->plan, error);
     graph_destroy(g);
+    if (status >= 0) status = reserve_scratch(e->host, out, error);
     if (status >= 0) status = executor_prepare(e, out->plan, &out->program, error);
     if (status >= 0 && weights) status = model_load(e->host, out->program, weights, error);
     if (status >= 0) status = program_seal(out->program, error);
@@ -53,6 +67,7 @@ mzt_status network_create(executor *e, graph *g, const weights_set *weights, net
 
 void network_destroy(network *n) {
     program_destroy(n->program);
+    if (n->scratch) host_free(n->plan->host, n->scratch);
     plan_destroy(n->plan);
     *n = (network){0};
 }
@@ -76,13 +91,8 @@ mzt_status network_set(network *n, const char *name, const float *values, uint64
     uint32_t index = 0;
     TRY(find(n, name, count, &buffer, &index, error));
     if (buffer->dtype == DTYPE_F32) return program_write(n->program, index, 0, values, buffer->bytes, error);
-    const base_host *host = n->program->owner->host;
-    void *converted = host_realloc(host, NULL, (size_t)buffer->bytes, 1);
-    if (!converted) return error_memory(error, name, buffer->bytes);
-    dtype_convert(buffer->dtype, converted, DTYPE_F32, values, (size_t)count);
-    mzt_status status = program_write(n->program, index, 0, converted, buffer->bytes, error);
-    host_free(host, converted);
-    return status;
+    dtype_convert(buffer->dtype, n->scratch, DTYPE_F32, values, (size_t)count);
+    return program_write(n->program, index, 0, n->scratch, buffer->bytes, error);
 }
 
 mzt_status network_set_u32(network *n, const char *name, const uint32_t *values, uint64_t count,
@@ -106,4 +116,43 @@ mzt_status network_get(network *n, const char *name, float *values, uint64_t cou
 
 mzt_status network_run(network *n, mzt_error *error) {
     return program_run_phase(n->program, "main", NULL, error);
+}
+
+mzt_status network_task_phase(network *n, const char *phase, uint32_t repeat, network_task *task,
+                              mzt_error *error) {
+    const uint32_t index = plan_find_phase(n->plan, phase);
+    if (index == PLAN_NONE)
+        return error_set(error, MZT_ERROR_NOT_FOUND, "the plan has no phase \"%s\"", phase);
+    *task = (network_task){.n = n,
+                           .first = n->plan->phases[index].first,
+                           .count = n->plan->phases[index].count,
+                           .repeat = repeat};
+    return MZT_OK;
+}
+
+mzt_status network_task_advance(network_task *task, uint64_t budget_us, mzt_error *error) {
+    if (!task->n->program->owner->functions->begin) { /* an executor that does not run in slices */
+        const run_control control = {.repeat = task->repeat};
+        return program_run(task->n->program, task->first, task->count, &control, error);
+    }
+    if (!task->running) TRY(program_begin(task->n->program, task->first, task->count, task->repeat, error));
+    task->running = true;
+    mzt_status status = program_advance(task->n->program, budget_us, &task->progress, error);
+    task->running = status == MZT_PENDING;
+    return status;
+}
+
+mzt_status network_task_wait(network_task *task, uint64_t timeout_us, mzt_error *error) {
+    return task->running ? program_wait(task->n->program, timeout_us, error) : MZT_OK;
+}
+
+void network_task_stop(network_task *task) {
+    mzt_status status = MZT_PENDING;
+    if (!task->running) return;
+    program_cancel(task->n->program);
+    while (status == MZT_PENDING) {
+        status = program_wait(task->n->program, BUDGET_UNLIMITED, NULL);
+        if (status >= 0) status = program_advance(task->n->program, BUDGET_UNLIMITED, NULL, NULL);
+    }
+    task->running = false;
 }

@@ -21,6 +21,7 @@ mzt_status precision_resolve(precision wanted, const executor_limits *limits, dt
 typedef struct network {
     plan *plan;
     program *program;
+    void *scratch; /* for inputs that are stored in another type than f32 */
 } network;
 
 /* Compiles `g` for the executor (the graph is used up, and destroyed in every case), prepares it, and loads
@@ -38,5 +39,23 @@ mzt_status network_get(network *n, const char *name, float *values, uint64_t cou
 
 /* Runs the one phase of a plan without a step loop. */
 mzt_status network_run(network *n, mzt_error *error);
+
+/* A range of dispatches run in slices. Zeroed: nothing runs. */
+typedef struct network_task {
+    network *n;
+    uint32_t first, count, repeat;
+    bool running;
+    run_progress progress; /* of the last slice */
+} network_task;
+
+/* Says what to run: a phase, `repeat` times. Nothing is done yet. */
+mzt_status network_task_phase(network *n, const char *phase, uint32_t repeat, network_task *task,
+                              mzt_error *error);
+/* Begins, or carries on for about `budget_us`: PENDING until all is done. */
+mzt_status network_task_advance(network_task *task, uint64_t budget_us, mzt_error *error);
+/* Sleeps until what is on the device is done, for at most so long. PENDING: the time passed first. */
+mzt_status network_task_wait(network_task *task, uint64_t timeout_us, mzt_error *error);
+/* Ends a run early, and waits for what is on the device. */
+void network_task_stop(network_task *task);
 
 #endif

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "model/unet.h"
-#include "pipeline/autoencoder.h"
 
 /* Pixels along a side that no network of the field is run with. */
 enum { SIDE_LIMIT = 8192 };
@@ -52,36 +51,13 @@ static mzt_status fit_mask(const base_host *host, const image *mask, uint32_t wi
     return status;
 }
 
-/* `picture` through the encoder, scaled for the UNet. */
-static mzt_status encode(const model *m, executor *e, precision p, model_wrap wrap, const float *picture,
-                         uint32_t width, uint32_t height, const run_control *control, float *latent,
-                         mzt_error *error) {
-    const uint32_t factor = vae_factor(&m->vae);
-    const uint64_t count = (uint64_t)(width / factor) * (height / factor) * m->vae.latent_channels;
-    float *logvar = host_calloc(m->host, (size_t)count, sizeof *logvar);
-    if (!logvar) return error_memory(error, "latent", count * sizeof *logvar);
-    mzt_status status = autoencoder_encode(m, e, p, (shape4){1, height, width, m->vae.in_channels}, wrap,
-                                           picture, latent, logvar, control, error);
-    if (status >= 0) latent_to_unet(m, latent, count);
-    host_free(m->host, logvar);
-    return status;
-}
-
-/* Encodes the picture, without what lies under the mask if `hide`, into latent [h][w][c]. */
-static mzt_status encode_picture(const model *m, executor *e, precision p, model_wrap wrap, const source *s,
-                                 bool hide, const run_control *control, float *latent, mzt_error *error) {
+void source_values(const model *m, const source *s, bool hide, float *values) {
     const uint32_t channels = m->vae.in_channels;
     const uint64_t pixels = (uint64_t)s->picture.width * s->picture.height;
-    float *values = host_calloc(m->host, (size_t)pixels * channels, sizeof *values);
-    if (!values) return error_memory(error, "picture", pixels * channels * sizeof *values);
     image_to_floats(&s->picture, channels, values);
     for (uint64_t i = 0; hide && i < pixels; i++)
         for (uint32_t c = 0; s->mask[i] >= 0.5f && c < channels; c++)
             values[i * channels + c] = 0;
-    mzt_status status =
-        encode(m, e, p, wrap, values, s->picture.width, s->picture.height, control, latent, error);
-    host_free(m->host, values);
-    return status;
 }
 
 /* The largest mask value of each latent pixel, so that everything the mask touches can change. */
@@ -98,9 +74,8 @@ static mzt_status reduce_mask(source *s, uint32_t factor, mzt_error *error) {
     return MZT_OK;
 }
 
-mzt_status source_create(const model *m, executor *e, precision p, model_wrap wrap, const image *picture,
-                         const image *mask, uint32_t width, uint32_t height, const run_control *control,
-                         source *out, mzt_error *error) {
+mzt_status source_create(const model *m, const image *picture, const image *mask, uint32_t width,
+                         uint32_t height, source *out, mzt_error *error) {
     const uint32_t factor = vae_factor(&m->vae);
     *out = (source){.host = m->host,
                     .latent_height = height / factor,
@@ -120,8 +95,7 @@ mzt_status source_create(const model *m, executor *e, precision p, model_wrap wr
     const uint64_t count = (uint64_t)out->latent_height * out->latent_width * out->latent_channels;
     if (status >= 0) {
         out->latent = host_calloc(m->host, (size_t)count, sizeof *out->latent);
-        status = out->latent ? encode_picture(m, e, p, wrap, out, false, control, out->latent, error)
-                             : error_memory(error, "latent", count * sizeof *out->latent);
+        if (!out->latent) status = error_memory(error, "latent", count * sizeof *out->latent);
     }
     if (status < 0) source_destroy(out);
     return status;
@@ -137,33 +111,14 @@ void source_destroy(source *s) {
     *s = (source){0};
 }
 
-mzt_status source_inpaint_channels(const model *m, executor *e, precision p, model_wrap wrap, const source *s,
-                                   uint32_t width, uint32_t height, const run_control *control,
-                                   float **channels, mzt_error *error) {
-    const uint32_t factor = vae_factor(&m->vae), c = m->vae.latent_channels;
-    const uint64_t pixels = (uint64_t)(width / factor) * (height / factor);
+void source_inpaint_channels(const model *m, const source *s, const float *hidden, uint64_t pixels,
+                             float *channels) {
+    const uint32_t c = m->vae.latent_channels;
     const bool masked = s && s->mask;
-    float *latent = host_calloc(m->host, (size_t)pixels * c, sizeof *latent), *grey = NULL;
-    float *all = host_calloc(m->host, (size_t)pixels * (c + 1), sizeof *all);
-    mzt_status status = MZT_OK;
-    if (!masked) grey = host_calloc(m->host, (size_t)width * height * m->vae.in_channels, sizeof *grey);
-    if (!latent || !all || (!masked && !grey))
-        status = error_memory(error, "inpainting channels", pixels * (c + 1) * sizeof *all);
-    else if (masked)
-        status = encode_picture(m, e, p, wrap, s, true, control, latent, error);
-    else
-        status = encode(m, e, p, wrap, grey, width, height, control, latent, error);
-    for (uint64_t i = 0; status >= 0 && i < pixels; i++) {
-        all[i * (c + 1)] = !masked || s->latent_mask[i] >= 0.5f ? 1 : 0;
-        memcpy(all + i * (c + 1) + 1, latent + i * c, c * sizeof *latent);
+    for (uint64_t i = 0; i < pixels; i++) {
+        channels[i * (c + 1)] = !masked || s->latent_mask[i] >= 0.5f ? 1 : 0;
+        memcpy(channels + i * (c + 1) + 1, hidden + i * c, c * sizeof *hidden);
     }
-    host_free(m->host, latent);
-    host_free(m->host, grey);
-    if (status < 0)
-        host_free(m->host, all);
-    else
-        *channels = all;
-    return status;
 }
 
 void source_paste(const source *s, image *picture) {

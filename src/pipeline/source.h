@@ -5,7 +5,6 @@
 #include "image/image.h"
 #include "model/blocks.h"
 #include "pipeline/model.h"
-#include "pipeline/network.h"
 
 /* Fitted to one size: scaled to cover it and cropped in the middle. */
 typedef struct source {
@@ -13,7 +12,7 @@ typedef struct source {
     image picture; /* with the autoencoder's channels; clear parts lie on white where those are 3 */
     float *mask; /* [height][width], 1 where the picture is repainted, 0 where it stays; NULL: repaint all */
     uint32_t latent_height, latent_width, latent_channels;
-    float *latent;      /* [h][w][c], scaled for the UNet */
+    float *latent;      /* [h][w][c], scaled for the UNet; written by whoever encodes it */
     float *latent_mask; /* [h][w]: the largest mask value of what a latent pixel covers; NULL like mask */
 } source;
 
@@ -21,19 +20,21 @@ typedef struct source {
  */
 void source_size(const model *m, const image *picture, uint32_t *width, uint32_t *height);
 
-/* Fits both and encodes the picture (the mean of what the autoencoder says). The mask's grey values count,
- * where it is clear it is 0; NULL: none. INVALID when the mask's size is not the picture's. */
-mzt_status source_create(const model *m, executor *e, precision p, model_wrap wrap, const image *picture,
-                         const image *mask, uint32_t width, uint32_t height, const run_control *control,
-                         source *out, mzt_error *error);
+/* Fits both, without encoding. The mask's grey values count, where it is clear it is 0; NULL: none. INVALID
+ * when the mask's size is not the picture's. */
+mzt_status source_create(const model *m, const image *picture, const image *mask, uint32_t width,
+                         uint32_t height, source *out, mzt_error *error);
 void source_destroy(source *s); /* zeroed is accepted */
 
-/* What inpainting UNets are given besides the latent: [h][w][1 + c], the mask and the encoded picture without
- * what the mask covers (mid grey there). With `s` NULL, or without a mask, everything is to be painted: ones
- * and an encoded grey picture of the given size. Release with host_free. */
-mzt_status source_inpaint_channels(const model *m, executor *e, precision p, model_wrap wrap, const source *s,
-                                   uint32_t width, uint32_t height, const run_control *control,
-                                   float **channels, mzt_error *error);
+/* What the encoder is given, [height][width][in_channels]: the picture; with `hide`, without what the mask
+ * covers (mid grey there). */
+void source_values(const model *m, const source *s, bool hide, float *values);
+
+/* What inpainting UNets are given besides the latent, [h][w][1 + c]: the mask, and `hidden` [h][w][c], the
+ * encoded and scaled picture without what the mask covers. With `s` NULL, or without a mask, everything is to
+ * be painted: ones, and `hidden` of a grey picture. */
+void source_inpaint_channels(const model *m, const source *s, const float *hidden, uint64_t pixels,
+                             float *channels);
 
 /* Puts back the pixels that the mask keeps; in between, mixes. Nothing happens without a mask. */
 void source_paste(const source *s, image *picture);

@@ -22,36 +22,46 @@ void start_slerp(float *a, const float *b, uint64_t count, double share) {
         a[i] = (float)(from * a[i] + to * b[i]);
 }
 
-mzt_status start_noise(const base_host *host, const start_request *request, shape4 s, uint32_t draws,
-                       float **noise, mzt_error *error) {
-    const uint64_t one = (uint64_t)s.h * s.w * s.c, batch = one * s.n;
+mzt_status start_noise_begin(const base_host *host, const start_request *request, shape4 s, uint32_t draws,
+                             start_noise *out, mzt_error *error) {
+    const uint64_t one = (uint64_t)s.h * s.w * s.c;
     uint64_t all = 0;
-    *noise = NULL;
-    if (!size_mul(batch, draws, &all) || all > SIZE_MAX / sizeof(float))
+    *out = (start_noise){.request = *request, .latent = s, .draws = draws};
+    if (!size_mul(one * s.n, draws, &all) || all > SIZE_MAX / sizeof(float))
         return error_memory(error, "noise", UINT64_MAX);
-    float *made = host_calloc(host, (size_t)all, sizeof *made),
-          *drawn = host_calloc(host, 2 * (size_t)one, sizeof *drawn);
-    random_stream *stream = host_calloc(host, 1, sizeof *stream);
-    mzt_status status = MZT_OK;
-    if (!made || !drawn || !stream) status = error_memory(error, "noise", all * sizeof *made);
-    for (uint32_t i = 0; status >= 0 && i < s.n; i++) {
-        if (request->variation_strength > 0) {
-            random_start(stream, request->rng, request->variation_seed + i);
-            random_next(stream, one, drawn + one);
+    out->noise = host_calloc(host, (size_t)all, sizeof *out->noise);
+    out->drawn = host_calloc(host, 2 * (size_t)one, sizeof *out->drawn);
+    if (out->noise && out->drawn) return MZT_OK;
+    start_noise_destroy(host, out);
+    return error_memory(error, "noise", all * sizeof *out->noise);
+}
+
+bool start_noise_next(start_noise *n) {
+    const start_request *r = &n->request;
+    const shape4 s = n->latent;
+    const uint64_t one = (uint64_t)s.h * s.w * s.c;
+    const bool varied = r->variation_strength > 0;
+    if (n->picture == s.n) return false;
+    if (n->draw == 0) {
+        if (varied) {
+            random_start(&n->stream, r->rng, r->variation_seed + n->picture);
+            random_next(&n->stream, one, n->drawn + one);
         }
-        random_start(stream, request->rng, start_seed(request, i));
-        for (uint32_t k = 0; k < draws; k++) {
-            random_next(stream, one, drawn);
-            if (k == 0 && request->variation_strength > 0)
-                start_slerp(drawn, drawn + one, one, request->variation_strength);
-            layout_nhwc_from_nchw(made + k * batch + i * one, drawn, 1, s.c, s.h, s.w);
-        }
+        random_start(&n->stream, r->rng, start_seed(r, n->picture));
     }
-    host_free(host, drawn);
-    host_free(host, stream);
-    if (status < 0)
-        host_free(host, made);
-    else
-        *noise = made;
-    return status;
+    random_next(&n->stream, one, n->drawn);
+    if (n->draw == 0 && varied) start_slerp(n->drawn, n->drawn + one, one, r->variation_strength);
+    float *to = n->noise + (n->draw * (uint64_t)s.n + n->picture) * one;
+    layout_nhwc_from_nchw(to, n->drawn, 1, s.c, s.h, s.w);
+    if (++n->draw == n->draws) {
+        n->draw = 0;
+        n->picture++;
+    }
+    return n->picture < s.n;
+}
+
+void start_noise_destroy(const base_host *host, start_noise *n) {
+    if (n->noise) host_free(host, n->noise);
+    if (n->drawn) host_free(host, n->drawn);
+    *n = (start_noise){0};
 }

@@ -16,10 +16,21 @@ typedef struct start_request {
 
 /* Makes `draws` >= 1 arrays of unit normals, [draws][n][h][w][c]: draw 0 is the start, later ones are the
  * sampler's. Each picture has a stream of its own, so a picture of a batch equals the one that its seed gives
- * alone. Numbers are drawn in the order [C,H,W], as other programs do. OUT_OF_MEMORY. Release with host_free.
- */
-mzt_status start_noise(const base_host *host, const start_request *request, shape4 latent, uint32_t draws,
-                       float **noise, mzt_error *error);
+ * alone. Numbers are drawn in the order [C,H,W], as other programs do. One array of one picture at a time. */
+typedef struct start_noise {
+    start_request request;
+    shape4 latent;
+    uint32_t draws, picture, draw; /* the next one to be made */
+    float *noise;                  /* [draws][n][h][w][c] */
+    float *drawn;                  /* scratch: two pictures' latents */
+    random_stream stream;
+} start_noise;
+
+/* Reserves memory. OUT_OF_MEMORY. */
+mzt_status start_noise_begin(const base_host *host, const start_request *request, shape4 latent,
+                             uint32_t draws, start_noise *out, mzt_error *error);
+bool start_noise_next(start_noise *n); /* makes the next array; false once all are made */
+void start_noise_destroy(const base_host *host, start_noise *n); /* zeroed is accepted */
 
 /* The seeds of picture `index`. */
 static inline uint64_t start_seed(const start_request *request, uint32_t index) {

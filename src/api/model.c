@@ -1,0 +1,77 @@
+/* Models from files. */
+#include <stdio.h>
+
+#include "api/api.h"
+#include "model/unet.h"
+#include "pipeline/model_lora.h"
+#include "sample/samplers.h"
+
+void mzt_model_params_init(mzt_model_params *params, size_t struct_size) {
+    const mzt_model_params own = {.struct_size = sizeof own};
+    api_init(&own, sizeof own, params, struct_size);
+}
+
+static mzt_status apply_loras(model *m, const mzt_model_params *p, mzt_error *error) {
+    if (!p->lora_count) return MZT_OK;
+    if (!p->loras) return api_missing(error, "loras");
+    model_lora *list = host_calloc(m->host, p->lora_count, sizeof *list);
+    if (!list) return error_memory(error, "the list of LoRAs", p->lora_count * sizeof *list);
+    mzt_status status = MZT_OK;
+    for (uint32_t i = 0; status >= 0 && i < p->lora_count; i++) {
+        mzt_lora own = {.strength = 1};
+        status = api_take("mzt_lora", api_element(p->loras, i), &own, sizeof own, error);
+        if (status >= 0 && !own.path) status = api_missing(error, "path of a LoRA");
+        list[i] = (model_lora){own.path, own.strength};
+    }
+    if (status >= 0) status = model_apply_loras(m, list, p->lora_count, error);
+    host_free(m->host, list);
+    return status;
+}
+
+mzt_status mzt_model_open(mzt_context *context, const char *path, const mzt_model_params *params,
+                          mzt_model **out, mzt_error *error) {
+    mzt_model_params own = {.struct_size = sizeof own};
+    if (out) *out = NULL;
+    if (!context || !path || !out) return api_missing(error, !context ? "context" : !path ? "path" : "model");
+    if (params) TRY(api_take("mzt_model_params", params, &own, sizeof own, error));
+    mzt_model *m = host_calloc(&context->host, 1, sizeof *m);
+    if (!m) return error_memory(error, "model", sizeof *m);
+    m->host = &context->host;
+    const model_options options = {.vae = own.vae,
+                                   .text_encoders = {own.text_encoders[0], own.text_encoders[1]},
+                                   .tokenizer = own.tokenizer,
+                                   .data_folder = own.data_folder,
+                                   .prediction = own.prediction};
+    mzt_status status = model_open_with(&context->host, path, &options, &m->m, error);
+    if (status >= 0) status = apply_loras(m->m, &own, error);
+    if (status < 0)
+        mzt_model_close(m);
+    else
+        *out = m;
+    return status;
+}
+
+void mzt_model_close(mzt_model *m) {
+    if (!m) return;
+    model_close(m->m);
+    host_free(m->host, m);
+}
+
+mzt_status mzt_model_get_info(const mzt_model *opened, mzt_model_info *info, mzt_error *error) {
+    if (!opened) return api_missing(error, "model");
+    const model *m = opened->m;
+    const uint32_t factor = vae_factor(&m->vae);
+    mzt_model_info own = {.struct_size = sizeof own,
+                          .width = m->unet.sample_size[1] * factor,
+                          .height = m->unet.sample_size[0] * factor,
+                          .size_multiple = factor * unet_multiple(&m->unet),
+                          .channels = m->vae.out_channels,
+                          .latent_factor = factor,
+                          .latent_channels = m->vae.latent_channels,
+                          .is_inpainting = m->unet.in_channels > m->unet.out_channels};
+    snprintf(own.sampler, sizeof own.sampler, "%s", sampler_info_get(m->sampler.kind)->name);
+    snprintf(own.schedule, sizeof own.schedule, "%s", sampler_schedule_name(m->sampler.schedule));
+    if (m->weights[MODEL_UNET])
+        snprintf(own.weights_file, sizeof own.weights_file, "%s", weights_name(m->weights[MODEL_UNET]));
+    return api_give("mzt_model_info", &own, sizeof own, info, error);
+}
