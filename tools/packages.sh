@@ -4,7 +4,7 @@ BUILD_PACKAGES="gcc cmake ninja-build pkg-config libc6-dev libvulkan-dev libvulk
 libpng-dev libcjson-dev libutf8proc-dev zlib1g-dev libdnnl-dev"
 
 # clang and its sanitizer runtime for the fuzz targets; drivers that need no GPU; translators to the other vendors' worlds.
-TEST_PACKAGES="libcmocka-dev clang libclang-rt-14-dev spirv-cross mesa-vulkan-drivers libvulkan1 vulkan-validationlayers
+TEST_PACKAGES="libcmocka-dev libopenmpi-dev openmpi-bin clang libclang-rt-14-dev spirv-cross mesa-vulkan-drivers libvulkan1 vulkan-validationlayers
 ca-certificates"
 
 as_root() {

@@ -109,9 +109,21 @@ static mzt_status read_data(train_config *c, json_value object, mzt_error *error
 }
 
 static mzt_status read_optimizer(json_value object, optimizer_config *o, mzt_error *error) {
-    static const char *const known[] = {"learning_rate", "final",        "warmup", "steps",
-                                        "schedule",      "weight_decay", "beta1",  "beta2",
-                                        "epsilon",       "max_norm",     "ema",    NULL};
+    static const char *const known[] = {"learning_rate",
+                                        "final",
+                                        "warmup",
+                                        "steps",
+                                        "schedule",
+                                        "weight_decay",
+                                        "beta1",
+                                        "beta2",
+                                        "epsilon",
+                                        "max_norm",
+                                        "ema",
+                                        "accumulate",
+                                        "loss_scale",
+                                        "loss_scale_steps",
+                                        NULL};
     static const char *const schedules[] = {"constant", "linear", "cosine", NULL};
     uint32_t schedule;
     TRY(json_only_keys(object, known, error));
@@ -126,11 +138,16 @@ static mzt_status read_optimizer(json_value object, optimizer_config *o, mzt_err
     TRY(json_get_range(object, "beta2", 0, 0.99999, 0.99, &o->beta2, error));
     TRY(json_get_range(object, "epsilon", 1e-30, 1, 1e-8, &o->epsilon, error));
     TRY(json_get_range(object, "max_norm", 0, 1e9, 1, &o->max_norm, error));
-    return json_get_range(object, "ema", 0, 0.999999, 0.999, &o->ema, error);
+    TRY(json_get_range(object, "ema", 0, 0.999999, 0.999, &o->ema, error));
+    TRY(json_get_u32(object, "accumulate", 1, 65536, 1, &o->accumulate, error));
+    TRY(json_get_range(object, "loss_scale", LOSS_SCALE_LEAST, LOSS_SCALE_MOST, 65536, &o->loss_scale,
+                       error));
+    return json_get_u32(object, "loss_scale_steps", 1, 1u << 24, 1000, &o->loss_scale_steps, error);
 }
 
 static mzt_status read_log(train_config *c, json_value object, mzt_error *error) {
     static const char *const known[] = {"checkpoint_minutes",
+                                        "checkpoint_steps",
                                         "sample_minutes",
                                         "line_seconds",
                                         "validation_pictures",
@@ -142,6 +159,7 @@ static mzt_status read_log(train_config *c, json_value object, mzt_error *error)
     json_value list;
     TRY(json_only_keys(object, known, error));
     TRY(json_get_range(object, "checkpoint_minutes", 0, 1e6, 10, &l->checkpoint_minutes, error));
+    TRY(json_get_u32(object, "checkpoint_steps", 0, 1u << 30, 0, &l->checkpoint_steps, error));
     TRY(json_get_range(object, "sample_minutes", 0, 1e6, 10, &l->sample_minutes, error));
     TRY(json_get_range(object, "line_seconds", 0, 1e6, 5, &l->line_seconds, error));
     TRY(json_get_u32(object, "validation_pictures", 0, 1u << 20, 64, &l->validation_pictures, error));
@@ -294,11 +312,12 @@ mzt_status train_text_config(const train_config *c, uint32_t vocabulary, char **
  * -- */
 
 static mzt_status read_root(train_config *c, json_value root, json_value nothing, mzt_error *error) {
-    static const char *const autoencoder_keys[] = {"resolution", "batch", "seed", "precision", "data",
-                                                   "optimizer",  "log",   "vae",  "loss",      NULL};
-    static const char *const denoiser_keys[] = {"resolution", "batch",        "seed", "precision",
-                                                "data",       "optimizer",    "log",  "denoiser",
-                                                "unet",       "text_encoder", NULL};
+    static const char *const autoencoder_keys[] = {"resolution", "batch", "seed", "precision",
+                                                   "recompute",  "data",  "log",  "optimizer",
+                                                   "vae",        "loss",  NULL};
+    static const char *const denoiser_keys[] = {"resolution", "batch", "seed",         "precision",
+                                                "recompute",  "data",  "optimizer",    "log",
+                                                "denoiser",   "unet",  "text_encoder", NULL};
     static const char *const precisions[] = {"f32", "f16", "bf16", "auto", NULL};
     json_value object;
     uint32_t choice;
@@ -310,6 +329,7 @@ static mzt_status read_root(train_config *c, json_value root, json_value nothing
     c->seed = (uint64_t)seed;
     TRY(json_get_choice(root, "precision", precisions, 0, &choice, error));
     memcpy(c->precision, precisions[choice], strlen(precisions[choice]) + 1);
+    TRY(json_get_bool(root, "recompute", false, &c->recompute, error));
     TRY(section(root, "data", nothing, &object, error));
     TRY(read_data(c, object, error));
     TRY(section(root, "optimizer", nothing, &object, error));

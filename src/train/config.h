@@ -24,6 +24,10 @@ typedef enum train_objective {
 
 typedef enum train_schedule { LEARNING_CONSTANT, LEARNING_LINEAR, LEARNING_COSINE } train_schedule;
 
+/* The range of what losses may be raised by in f16: powers of two, most below what gradients of 1 bear. */
+#define LOSS_SCALE_LEAST 1.0
+#define LOSS_SCALE_MOST  16777216.0
+
 typedef struct optimizer_config {
     double learning_rate, final; /* the schedule ends at final * learning_rate */
     uint32_t warmup, steps;      /* of the linear rise; until the schedule's end */
@@ -31,6 +35,9 @@ typedef struct optimizer_config {
     double weight_decay, beta1, beta2, epsilon;
     double max_norm; /* of all gradients together; 0: no limit */
     double ema; /* decay of the averaged weights; reached gradually: min(ema, (1 + step) / (10 + step)) */
+    uint32_t accumulate;       /* batches in one step, one after the other */
+    double loss_scale;         /* f16: by how much losses are raised at first ... */
+    uint32_t loss_scale_steps; /* ... and after how many good steps in a row twice as much */
 } optimizer_config;
 
 typedef struct data_config {
@@ -64,6 +71,7 @@ typedef struct denoiser_config {
 
 typedef struct log_config {
     double checkpoint_minutes, sample_minutes, line_seconds;
+    uint32_t checkpoint_steps;    /* 0: by the clock alone */
     uint32_t validation_pictures; /* of the held-out ones */
     char **prompts;               /* [prompt_count] of the sample sheet */
     uint32_t prompt_count, sample_steps;
@@ -76,6 +84,7 @@ typedef struct train_config {
     uint32_t batch;
     uint64_t seed;
     char precision[8];
+    bool recompute; /* inner values of blocks again in the backward pass */
     data_config data;
     exclude_list exclude;
     optimizer_config optimizer;

@@ -33,14 +33,17 @@ static mzt_status add_captions(const denoiser_task *t, words *w, mzt_error *erro
 }
 
 /* Learns a vocabulary from the training pictures' captions into OUTPUT/tokenizer. */
+static mzt_status name_folder(denoiser_task *t, mzt_error *error) {
+    t->tokenizer_folder = path_join(t->base.context->host, t->base.context->output, "tokenizer");
+    return t->tokenizer_folder ? MZT_OK : error_memory(error, "vocabulary", 0);
+}
+
+/* The first rank's work; the others read what it wrote. */
 static mzt_status learn(denoiser_task *t, mzt_error *error) {
     const train_context *c = t->base.context;
+    TRY(name_folder(t, error));
     words *w = words_create(c->host);
-    t->tokenizer_folder = path_join(c->host, c->output, "tokenizer");
-    if (!w || !t->tokenizer_folder) {
-        words_destroy(w);
-        return error_memory(error, "vocabulary", 0);
-    }
+    if (!w) return error_memory(error, "vocabulary", 0);
     mzt_status status = folder_create(c->host, t->tokenizer_folder, error);
     if (status >= 0) status = add_captions(t, w, error);
     if (status >= 0)
@@ -72,7 +75,7 @@ mzt_status denoiser_prepare_words(denoiser_task *t, mzt_error *error) {
         t->tokenizer_folder = path_join(c->host, from, "tokenizer");
         if (!t->tokenizer_folder) return error_memory(error, from, 0);
     } else {
-        TRY(learn(t, error));
+        TRY(ranks_agree(c->ranks, ranks_is_first(c->ranks) ? learn(t, error) : name_folder(t, error), error));
     }
     TRY(bpe_load(c->host, t->tokenizer_folder, NULL, &t->tokenizer, error));
     if (bpe_max_length(t->tokenizer) != c->config->denoiser.max_length)

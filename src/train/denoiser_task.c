@@ -55,7 +55,7 @@ static mzt_status feed(train_task *base, network *n, const loader_batch *b, mzt_
     const uint64_t one = t->latent_count;
     TRY(clean_latents(t, b, error));
     for (uint32_t i = 0; i < c->batch; i++) {
-        const diffusion_point p = diffusion_draw(&t->process, c->seed, b->step, i, c->batch);
+        const diffusion_point p = diffusion_draw(&t->process, c->seed, b->step, b->first + i, b->all);
         diffusion_mix(&t->process, &p, t->clean + i * one, b->noise + i * one, one, t->sample + i * one,
                       t->target + i * one);
         t->weights[i] = (float)p.weight;

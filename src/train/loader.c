@@ -20,13 +20,13 @@ struct loader {
     const base_host *host;
     loader_options o;
     uint64_t picture_count; /* floats of one picture */
-    slot *slots;            /* [depth]; step s lies in slot s % depth */
+    slot *slots;            /* [depth]; batch b lies in slot b % depth */
     uint32_t depth;
     pthread_mutex_t lock; /* guards everything below and the slots' made, error and failed */
     pthread_cond_t room, ready;
-    uint64_t next;     /* next sample to be made, counted from step 0 */
-    uint64_t consumed; /* steps below this one were handed out and are no longer in use */
-    uint64_t handed;   /* steps below this one were handed out */
+    uint64_t next;     /* next sample to be made, counted from the first batch of step 0 */
+    uint64_t consumed; /* batches below this one were handed out and are no longer in use */
+    uint64_t handed;   /* batches below this one were handed out */
     bool stop;
     pthread_t threads[MAX_THREADS];
     uint32_t started;
@@ -35,11 +35,10 @@ struct loader {
 /* --------------------------------------------------------------------------------------------------- making
  * -- */
 
-static mzt_status make_sample(const loader *l, const loader_batch *to, uint64_t step, uint32_t place,
-                              mzt_error *error) {
+static mzt_status make_sample(const loader *l, const loader_batch *to, uint32_t place, mzt_error *error) {
     const loader_options *o = &l->o;
     const uint32_t count = o->data->train_count;
-    const uint64_t position = step * o->batch + place, epoch = position / count;
+    const uint64_t position = to->step * to->all + to->first + place, epoch = position / count;
     const uint32_t sample = dataset_order(o->seed, epoch, count, (uint32_t)(position % count));
     const uint32_t item = o->data->train[sample];
     const uint64_t variant = o->variants ? epoch % o->variants : epoch;
@@ -52,8 +51,8 @@ static mzt_status make_sample(const loader *l, const loader_batch *to, uint64_t 
     else if (o->facts)
         facts = o->facts[variant * count + sample];
     if (o->noise)
-        random_normals(o->seed, draws_number(DRAW_NOISE, step), (uint64_t)place * o->noise, o->noise,
-                       to->noise + (uint64_t)place * o->noise);
+        random_normals(o->seed, draws_number(DRAW_NOISE, to->step), (uint64_t)(to->first + place) * o->noise,
+                       o->noise, to->noise + (uint64_t)place * o->noise);
     if (!o->tokenizer) return MZT_OK;
     char caption[CAPTION_SIZE];
     if (o->config->exact_captions)
@@ -71,17 +70,18 @@ static void *work(void *argument) {
         while (!l->stop && l->next / l->o.batch >= l->consumed + l->depth)
             pthread_cond_wait(&l->room, &l->lock);
         if (l->stop) break;
-        const uint64_t step = l->next / l->o.batch;
+        const uint64_t batch = l->next / l->o.batch;
         const uint32_t place = (uint32_t)(l->next % l->o.batch);
-        slot *s = &l->slots[step % l->depth];
+        slot *s = &l->slots[batch % l->depth];
         l->next++;
         if (place == 0) {
-            s->batch.step = step;
+            s->batch.step = batch / l->o.accumulate;
+            s->batch.first = ((uint32_t)(batch % l->o.accumulate) * l->o.ranks + l->o.rank) * l->o.batch;
             s->failed = UINT32_MAX;
         }
         pthread_mutex_unlock(&l->lock);
         mzt_error error = {MZT_OK, ""};
-        const mzt_status status = make_sample(l, &s->batch, step, place, &error);
+        const mzt_status status = make_sample(l, &s->batch, place, &error);
         pthread_mutex_lock(&l->lock);
         if (status < 0 && place < s->failed) {
             s->failed = place;
@@ -104,6 +104,7 @@ static mzt_status allocate(loader *l, mzt_error *error) {
         loader_batch *b = &l->slots[i].batch;
         bool missing = false;
         l->slots[i].failed = UINT32_MAX;
+        b->all = o->batch * o->accumulate * o->ranks;
         b->samples = host_calloc(l->host, o->batch, sizeof *b->samples);
         b->variants = host_calloc(l->host, o->batch, sizeof *b->variants);
         if (o->pictures)
@@ -126,8 +127,10 @@ mzt_status loader_create(const base_host *host, const loader_options *options, l
     l->o = *options;
     l->picture_count = (uint64_t)a->resolution * a->resolution * a->channels;
     l->depth = options->depth ? options->depth : 4;
-    l->consumed = l->handed = options->first_step;
-    l->next = options->first_step * options->batch;
+    if (!l->o.accumulate) l->o.accumulate = 1;
+    if (!l->o.ranks) l->o.ranks = 1;
+    l->consumed = l->handed = options->first_step * l->o.accumulate;
+    l->next = l->handed * options->batch;
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->room, NULL);
     pthread_cond_init(&l->ready, NULL);

@@ -11,8 +11,8 @@
 
 static const char header[] = "step,seconds,loss,learning_rate,gradient_norm,pictures_per_second,flops_per_"
                              "second,validation_0,validation_1,"
-                             "validation_2,validation_3,validation_4\n";
-enum { ROW_SIZE = 320, FIELDS = 7 + TRAIN_BANDS };
+                             "validation_2,validation_3,validation_4,loss_scale\n";
+enum { ROW_SIZE = 320, FIELDS = 8 + TRAIN_BANDS };
 
 /* Values that do not exist are empty fields. */
 static int print_field(char *text, size_t size, double value, const char *end) {
@@ -27,9 +27,8 @@ static size_t print_row(const train_row *row, char text[ROW_SIZE]) {
     for (int i = 0; i < 6; i++)
         length += (size_t)print_field(text + length, ROW_SIZE - length, fields[i], ",");
     for (uint32_t i = 0; i < TRAIN_BANDS; i++)
-        length += (size_t)print_field(text + length, ROW_SIZE - length, row->validation[i],
-                                      i + 1 < TRAIN_BANDS ? "," : "\n");
-    return length;
+        length += (size_t)print_field(text + length, ROW_SIZE - length, row->validation[i], ",");
+    return length + (size_t)print_field(text + length, ROW_SIZE - length, row->loss_scale, "\n");
 }
 
 /* A row as print_row wrote it; anything else (a line cut short by a kill) is no row. */
@@ -54,6 +53,7 @@ static bool parse_row(const char *line, const char *end, train_row *row) {
                        .pictures_per_second = fields[5],
                        .flops_per_second = fields[6]};
     memcpy(row->validation, fields + 7, sizeof row->validation);
+    row->loss_scale = fields[FIELDS - 1];
     return true;
 }
 

@@ -13,6 +13,7 @@ typedef struct train_row {
     double seconds; /* of training, all runs together */
     double loss, learning_rate, norm, pictures_per_second, flops_per_second;
     double validation[TRAIN_BANDS]; /* NaN where there is none; an autoencoder has the first only */
+    double loss_scale;              /* f16: what losses were raised by; NaN: nothing */
 } train_row;
 
 typedef struct train_log {

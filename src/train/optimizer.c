@@ -72,7 +72,8 @@ static void describe_update(graph *g, const graph_gradient *gradient, const opti
            average = options->average ? companion(g, "average", weight) : TENSOR_NONE;
     op_params params = {.adamw = {.count = graph_elements(graph_shape(g, weight)),
                                   .steps = options->rows,
-                                  .flags = (norm ? ADAMW_NORM : 0) | (average ? ADAMW_AVERAGE : 0),
+                                  .flags = (norm ? ADAMW_NORM : 0) | (average ? ADAMW_AVERAGE : 0) |
+                                           (options->scale ? ADAMW_SCALED : 0),
                                   .rate = 1,
                                   .decay = vector && !options->decay_vectors ? 0 : 1}};
     if (!graph_ok(g)) return;
@@ -81,6 +82,28 @@ static void describe_update(graph *g, const graph_gradient *gradient, const opti
                (tensor[OP_MAX_BINDINGS]){gradient->gradient, table, step, norm, weight, m, v, average},
                &params, graph_shape(g, weight), DTYPE_F32);
     graph_scope_end(g);
+}
+
+tensor optimizer_scale(graph *g) {
+    return graph_state(g, "optimizer.scale", DTYPE_F32, (shape4){1, 1, 1, LOSS_SCALE_LENGTH});
+}
+
+void optimizer_sum_batches(graph *g, graph_gradients *gradients) {
+    tensor part = graph_state(g, "optimizer.part", DTYPE_U32, (shape4){1, 1, 1, 1});
+    g->part = GRAPH_BACKWARD;
+    for (uint32_t i = 0; i < gradients->count && graph_ok(g); i++) {
+        graph_gradient *gradient = &gradients->items[i];
+        const shape4 shape = graph_shape(g, gradient->parameter);
+        op_params params = {.accumulate = {.count = graph_elements(shape)}};
+        tensor sum = companion(g, "sum", gradient->parameter);
+        graph_scope_begin(g, "%s", g->tensors[gradient->parameter].name);
+        graph_emit(g, OP_ACCUMULATE, "accumulate", (tensor[OP_MAX_BINDINGS]){gradient->gradient, part, sum},
+                   &params, shape, DTYPE_F32);
+        graph_scope_end(g);
+        gradient->gradient = sum;
+    }
+    graph_step_advance(g, part);
+    graph_begin_update(g);
 }
 
 void optimizer_describe(graph *g, const graph_gradients *gradients, const optimizer_options *options) {
@@ -92,6 +115,13 @@ void optimizer_describe(graph *g, const graph_gradients *gradients, const optimi
     tensor step = graph_state(g, "optimizer.step", DTYPE_U32, (shape4){1, 1, 1, 1});
     graph_scope_begin(g, "optimizer");
     tensor norm = options->clip && graph_ok(g) ? describe_norm(g, gradients) : TENSOR_NONE;
+    if (options->scale && norm) {
+        op_params scale = {.loss_scale = {.grow_after = options->scale_steps,
+                                          .least = (float)LOSS_SCALE_LEAST,
+                                          .most = (float)LOSS_SCALE_MOST}};
+        norm = graph_emit(g, OP_LOSS_SCALE, "scale", (tensor[OP_MAX_BINDINGS]){norm, options->scale}, &scale,
+                          graph_shape(g, options->scale), DTYPE_F32);
+    }
     for (uint32_t i = 0; i < gradients->count && graph_ok(g); i++)
         describe_update(g, &gradients->items[i], options, table, step, norm);
     graph_step_advance(g, step);
@@ -154,4 +184,11 @@ mzt_status optimizer_reset(program *target, mzt_error *error) {
     }
     host_free(host, block);
     return status;
+}
+
+mzt_status optimizer_set_scale(program *target, double scale, mzt_error *error) {
+    const float state[LOSS_SCALE_LENGTH] = {
+        [LOSS_SCALE_NOW] = (float)scale, [LOSS_SCALE_INVERSE] = (float)(1 / scale)};
+    const uint32_t buffer = plan_find_buffer(target->plan, "optimizer.scale");
+    return buffer == PLAN_NONE ? MZT_OK : program_write(target, buffer, 0, state, sizeof state, error);
 }

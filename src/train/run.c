@@ -13,6 +13,9 @@
 /* Steps in a row that the optimiser skipped because gradients were not finite. */
 enum { MOST_SKIPPED = 100 };
 
+/* In one step. */
+#define MOST_PICTURES (1u << 24)
+
 typedef struct run {
     const base_host *host;
     const train_request *request;
@@ -32,7 +35,8 @@ typedef struct run {
     double earlier;                            /* seconds of the runs before this one */
     double start, saved_at, drawn_at, line_at; /* clock */
     uint64_t line_step;                        /* the first step after the last line */
-    double loss_sum, loss, norm;
+    double loss_sum;
+    train_step_result last;
     uint32_t skipped;
     bool has_checkpoint;
     train_result *result;
@@ -40,11 +44,16 @@ typedef struct run {
 } run;
 
 static void say(const run *r, const char *text) {
-    if (r->request->line) r->request->line(r->request->user, text);
+    if (r->request->line && ranks_is_first(r->request->ranks)) r->request->line(r->request->user, text);
 }
 
 /* ------------------------------------------------------------------------------------------------ beginning
  * -- */
+
+/* In one step, on all ranks. */
+static uint64_t step_pictures(const run *r) {
+    return (uint64_t)r->config->batch * r->config->optimizer.accumulate;
+}
 
 static mzt_status read_config(run *r) {
     const train_request *q = r->request;
@@ -53,7 +62,15 @@ static mzt_status read_config(run *r) {
         TRY(exclude_add(&r->config->exclude, q->exclude[i], r->error));
     if (q->seed_given) r->config->seed = q->seed;
     if (q->batch) r->config->batch = q->batch;
-    return MZT_OK;
+    if (q->accumulate) r->config->optimizer.accumulate = q->accumulate;
+    r->config->recompute |= q->recompute;
+    if (r->config->batch % ranks_count(q->ranks))
+        return error_set(r->error, MZT_ERROR_INVALID, "a batch of %u does not divide among %u processes",
+                         (unsigned)r->config->batch, (unsigned)ranks_count(q->ranks));
+    if (step_pictures(r) <= MOST_PICTURES) return MZT_OK;
+    return error_set(r->error, MZT_ERROR_INVALID,
+                     "%u batches of %u in one step: expected at most %u pictures",
+                     (unsigned)r->config->optimizer.accumulate, (unsigned)r->config->batch, MOST_PICTURES);
 }
 
 static mzt_status read_number(const run *r, const char *key, double *out) {
@@ -75,11 +92,11 @@ static mzt_status check_state(const run *r) {
     TRY(read_number(r, "seed_low", &seed_low));
     TRY(read_number(r, "seed_high", &seed_high));
     const uint64_t seed = (uint64_t)seed_high << 32 | (uint64_t)seed_low;
-    if ((uint64_t)batch != r->config->batch || seed != r->config->seed)
+    if ((uint64_t)batch != step_pictures(r) || seed != r->config->seed)
         return error_set(r->error, MZT_ERROR_INVALID,
-                         "%s: was trained with batch %llu and seed %llu, given %u and %llu", r->resume,
-                         (unsigned long long)batch, (unsigned long long)seed, (unsigned)r->config->batch,
-                         (unsigned long long)r->config->seed);
+                         "%s: was trained with %llu pictures a step and seed %llu, given %llu and %llu",
+                         r->resume, (unsigned long long)batch, (unsigned long long)seed,
+                         (unsigned long long)step_pictures(r), (unsigned long long)r->config->seed);
     if (!config || strcmp(config, r->config->text) != 0)
         host_log(r->host, MZT_LOG_WARNING,
                  "%s: the configuration has changed since: the run goes on, but not as if it had not stopped",
@@ -137,12 +154,13 @@ static mzt_status open_task(run *r, executor *device) {
                                  .device = device,
                                  .data = r->data,
                                  .pool = r->pool,
-                                 .batch = r->config->batch,
+                                 .batch = r->config->batch / ranks_count(r->request->ranks),
+                                 .ranks = r->request->ranks,
                                  .seed = r->config->seed,
                                  .output = r->request->output,
                                  .init = r->request->init,
                                  .resume = r->resume,
-                                 .line = r->request->line,
+                                 .line = ranks_is_first(r->request->ranks) ? r->request->line : NULL,
                                  .user = r->request->user};
     TRY(precision_resolve(wanted, &device->limits, &r->context.type, r->error));
     if (r->request->kind == TRAIN_AUTOENCODER)
@@ -160,9 +178,14 @@ static mzt_status open_step(run *r) {
     TRY(program_seal(r->step.network.program, r->error));
     r->result->parameters = r->step.parameters;
     if (r->request->profile) TRY(train_profile_create(r->host, r->step.network.plan, &r->profile, r->error));
-    snprintf(line, sizeof line, "%.3f million parameters, %.2f GFLOP a step of %u, %.1f MiB on %s",
-             (double)r->step.parameters / 1e6, (double)r->step.flops / 1e9, (unsigned)r->config->batch,
-             (double)program_memory(r->step.network.program) / 1048576.0, r->context.device->limits.name);
+    int length = snprintf(
+        line, sizeof line, "%.3f million parameters, %.2f GFLOP a step of %llu, %.1f MiB on %s",
+        (double)r->step.parameters / 1e6, (double)r->step.flops * ranks_count(r->request->ranks) / 1e9,
+        (unsigned long long)step_pictures(r), (double)program_memory(r->step.network.program) / 1048576.0,
+        r->context.device->limits.name);
+    if (r->request->ranks)
+        snprintf(line + length, sizeof line - (size_t)length, ", and on %u more",
+                 (unsigned)(r->request->ranks->count - 1));
     say(r, line);
     return MZT_OK;
 }
@@ -173,7 +196,10 @@ static mzt_status open_loader(run *r) {
                               .exclude = &r->config->exclude,
                               .seed = r->config->seed,
                               .first_step = r->first,
-                              .batch = r->config->batch,
+                              .batch = r->context.batch,
+                              .accumulate = r->config->optimizer.accumulate,
+                              .ranks = ranks_count(r->request->ranks),
+                              .rank = r->request->ranks ? r->request->ranks->index : 0,
                               .threads = r->config->data.threads};
     r->task->functions->choose_batches(r->task, &options);
     return loader_create(r->host, &options, &r->loader, r->error);
@@ -187,7 +213,8 @@ static mzt_status open_all(run *r, executor *device) {
     TRY(open_data(r));
     TRY(open_task(r, device));
     TRY(open_step(r));
-    TRY(train_log_open(r->host, r->request->output, r->first, &r->log, r->error));
+    if (ranks_is_first(r->request->ranks))
+        TRY(train_log_open(r->host, r->request->output, r->first, &r->log, r->error));
     TRY(open_loader(r));
     r->end = r->request->steps ? r->request->steps : r->config->optimizer.steps;
     return MZT_OK;
@@ -201,10 +228,10 @@ static double seconds_trained(const run *r) {
 }
 
 static mzt_status write_checkpoint(run *r) {
-    char step[32], seconds[32], batch[16], low[16], high[16];
+    char step[32], seconds[32], batch[32], low[16], high[16];
     snprintf(step, sizeof step, "%llu", (unsigned long long)r->next);
     snprintf(seconds, sizeof seconds, "%.3f", seconds_trained(r));
-    snprintf(batch, sizeof batch, "%u", (unsigned)r->config->batch);
+    snprintf(batch, sizeof batch, "%llu", (unsigned long long)step_pictures(r));
     snprintf(low, sizeof low, "%lu", (unsigned long)(r->config->seed & 0xffffffffu));
     snprintf(high, sizeof high, "%lu", (unsigned long)(r->config->seed >> 32));
     const char *const metadata[] = {"step",     step, "seconds",   seconds, "batch",  batch,
@@ -221,7 +248,7 @@ static mzt_status write_checkpoint(run *r) {
 
 /* Writes a checkpoint; a failure says which one stays. */
 static mzt_status save(run *r) {
-    if (r->next == r->saved && r->has_checkpoint) return MZT_OK;
+    if ((r->next == r->saved && r->has_checkpoint) || !ranks_is_first(r->request->ranks)) return MZT_OK;
     char line[100];
     if (write_checkpoint(r) < 0)
         return error_prefix(r->error,
@@ -240,10 +267,12 @@ static train_row row_now(const run *r, double now) {
     train_row row = {.step = r->next,
                      .seconds = seconds_trained(r),
                      .loss = steps > 0 ? r->loss_sum / steps : NAN,
-                     .norm = r->norm};
+                     .norm = r->last.norm,
+                     .loss_scale = r->last.scale};
     row.learning_rate = train_learning_rate(&r->config->optimizer, r->next ? r->next - 1 : 0);
-    row.pictures_per_second = seconds > 0 ? steps * r->config->batch / seconds : NAN;
-    row.flops_per_second = seconds > 0 ? steps * (double)r->step.flops / seconds : NAN;
+    const double processes = ranks_count(r->request->ranks);
+    row.pictures_per_second = seconds > 0 ? steps * (double)step_pictures(r) / seconds : NAN;
+    row.flops_per_second = seconds > 0 ? steps * processes * (double)r->step.flops / seconds : NAN;
     for (uint32_t i = 0; i < TRAIN_BANDS; i++)
         row.validation[i] = NAN;
     return row;
@@ -267,6 +296,7 @@ static mzt_status report(run *r, train_row *row) {
 
 /* Validation, a sheet of samples and the plot, all from the checkpoint just written. */
 static mzt_status look(run *r) {
+    if (!ranks_is_first(r->request->ranks)) return MZT_OK;
     const base_host *host = r->host;
     char name[40], line[160];
     snprintf(name, sizeof name, "samples-%09llu.png", (unsigned long long)r->next);
@@ -298,8 +328,8 @@ static mzt_status look(run *r) {
  * such steps out. */
 static mzt_status check_numbers(run *r) {
     const unsigned long long step = (unsigned long long)r->next, kept = (unsigned long long)r->saved;
-    const char *what = !isfinite(r->loss) ? "the loss is not a number" : NULL;
-    r->skipped = isfinite(r->norm) ? 0 : r->skipped + 1;
+    const char *what = !isfinite(r->last.loss) ? "the loss is not a number" : NULL;
+    r->skipped = isfinite(r->last.norm) ? 0 : r->skipped + 1;
     if (r->skipped == MOST_SKIPPED) what = "gradients have not been finite for 100 steps";
     if (!what) return MZT_OK;
     if (!r->has_checkpoint)
@@ -316,20 +346,35 @@ static double count_time(run *r, profile_part part, double since) {
     return now;
 }
 
-static mzt_status one_step(run *r) {
+/* One batch of this rank's. */
+static mzt_status one_batch(run *r) {
     const loader_batch *batch;
     double at = clock_seconds();
     TRY(loader_next(r->loader, &batch, r->error));
     at = count_time(r, PROFILE_WAIT, at);
     TRY(r->task->functions->feed(r->task, &r->step.network, batch, r->error));
     at = count_time(r, PROFILE_FEED, at);
-    TRY(train_step_run(&r->step, &r->config->optimizer, r->next, &r->loss, &r->norm, r->profile.seconds,
-                       r->error));
+    mzt_status status = train_step_run(&r->step, &r->last, r->profile.seconds, r->error);
+    count_time(r, PROFILE_STEP, at);
+    return status;
+}
+
+static mzt_status all_batches(run *r) {
+    TRY(train_step_prepare(&r->step, &r->config->optimizer, r->next, &r->last, r->error));
+    for (uint32_t i = 0; i < r->config->optimizer.accumulate; i++)
+        TRY(one_batch(r));
+    return MZT_OK;
+}
+
+static mzt_status one_step(run *r) {
+    TRY(ranks_agree(r->request->ranks, all_batches(r), r->error));
+    const double at = clock_seconds();
+    TRY(train_step_finish(&r->step, r->request->ranks, &r->last, r->profile.seconds, r->error));
     count_time(r, PROFILE_STEP, at);
     r->profile.steps++;
     TRY(check_numbers(r));
     r->next++;
-    r->loss_sum += r->loss;
+    r->loss_sum += r->last.loss;
     return MZT_OK;
 }
 
@@ -337,29 +382,46 @@ static bool is_due(double since, double minutes) {
     return minutes > 0 && clock_seconds() - since >= minutes * 60;
 }
 
+/* After a step: a line, a checkpoint, a sheet, where they are due. */
+static mzt_status keep_records(run *r) {
+    const log_config *log = &r->config->log;
+    if (clock_seconds() - r->line_at >= log->line_seconds) {
+        train_row row = row_now(r, clock_seconds());
+        TRY(report(r, &row));
+    }
+    const double at = clock_seconds();
+    const bool draw = is_due(r->drawn_at, log->sample_minutes),
+               counted = log->checkpoint_steps && r->next % log->checkpoint_steps == 0;
+    if (draw || counted || is_due(r->saved_at, log->checkpoint_minutes)) TRY(save(r));
+    if (draw) TRY(look(r));
+    count_time(r, PROFILE_CHECKPOINT, at);
+    return MZT_OK;
+}
+
+enum { TIME_IS_UP = 1, INTERRUPTED = 2 };
+
+/* Whether any rank wants to stop. */
+static mzt_status ask_to_stop(run *r, uint32_t *stop) {
+    const train_request *q = r->request;
+    *stop = is_due(r->start, q->minutes) ? TIME_IS_UP : 0;
+    if (r->next > r->first && q->keep_going && !q->keep_going(q->user, r->next)) *stop |= INTERRUPTED;
+    return ranks_any(q->ranks, stop, r->error);
+}
+
 static mzt_status loop(run *r) {
     const train_request *q = r->request;
-    const log_config *log = &r->config->log;
+    uint32_t stop;
     r->start = r->saved_at = r->drawn_at = r->line_at = clock_seconds();
     r->line_step = r->next;
-    while (r->next < r->end && !is_due(r->start, q->minutes)) {
+    TRY(ask_to_stop(r, &stop));
+    while (r->next < r->end && !stop) {
         TRY(one_step(r));
-        if (clock_seconds() - r->line_at >= log->line_seconds) {
-            train_row row = row_now(r, clock_seconds());
-            TRY(report(r, &row));
-        }
-        const double at = clock_seconds();
-        const bool draw = is_due(r->drawn_at, log->sample_minutes);
-        if (draw || is_due(r->saved_at, log->checkpoint_minutes)) TRY(save(r));
-        if (draw) TRY(look(r));
-        count_time(r, PROFILE_CHECKPOINT, at);
-        if (q->keep_going && !q->keep_going(q->user, r->next)) {
-            TRY(save(r));
-            return MZT_CANCELLED;
-        }
+        if (ranks_is_first(q->ranks)) TRY(keep_records(r));
+        TRY(ask_to_stop(r, &stop));
     }
-    if (r->profile.seconds) train_profile_report(&r->profile, 0, q->line, q->user);
+    if (r->profile.seconds && !(stop & INTERRUPTED)) train_profile_report(&r->profile, 0, q->line, q->user);
     TRY(save(r));
+    if (stop & INTERRUPTED) return MZT_CANCELLED;
     return r->next > r->first ? look(r) : MZT_OK;
 }
 
@@ -382,10 +444,11 @@ mzt_status train_run(const base_host *host, executor *device, const train_reques
     *result = (train_result){0};
     run r = {.host = host, .request = request, .result = result, .error = error ? error : &own};
     r.start = clock_seconds();
-    mzt_status status = open_all(&r, device);
+    mzt_status status = ranks_agree(request->ranks, open_all(&r, device), r.error);
     if (status >= 0) status = loop(&r);
+    status = ranks_agree(request->ranks, status, r.error);
     result->steps = r.next;
-    result->loss = r.loss;
+    result->loss = r.last.loss;
     result->seconds = clock_seconds() - r.start;
     close_all(&r);
     return status;

@@ -6,6 +6,7 @@
 
 #include "executor.h"
 #include "train/config.h"
+#include "train/ranks.h"
 
 typedef struct train_request {
     train_kind kind;
@@ -15,8 +16,11 @@ typedef struct train_request {
     bool resume;      /* go on from OUTPUT/latest; otherwise OUTPUT must not hold a checkpoint */
     double minutes;   /* of this run; 0: no limit */
     uint64_t steps;   /* in all, earlier runs included; 0: the schedule's length, optimizer.steps */
-    uint32_t batch;   /* 0: the configuration's */
-    uint64_t seed;    /* with seed_given, in place of the configuration's */
+    uint32_t batch;   /* pictures that are in work at once, on all ranks; 0: the configuration's */
+    uint32_t accumulate; /* batches in a step; 0: the configuration's */
+    bool recompute;      /* also where the configuration does not say so */
+    ranks *ranks;        /* processes that share the work; NULL: this one alone */
+    uint64_t seed;       /* with seed_given, in place of the configuration's */
     bool seed_given;
     bool profile;               /* measure where the time goes, and say it at the end */
     const char *const *exclude; /* further combinations */
@@ -34,7 +38,8 @@ typedef struct train_result {
     double loss, seconds; /* of the last step; of this run */
 } train_result;
 
-/* Trains. A failure leaves the last checkpoint as it was; the message names it. */
+/* Trains. A failure leaves the last checkpoint as it was; the message names it. With several ranks all return
+ * the same status and message; the first alone writes and speaks. */
 mzt_status train_run(const base_host *host, executor *device, const train_request *request,
                      train_result *result, mzt_error *error);
 

@@ -9,13 +9,14 @@
 #include "train/initial.h"
 #include "train/optimizer.h"
 
-/* Gradients of f16 activations are raised by this so that small ones do not vanish. */
-#define F16_GRADIENT_SCALE 1024.0
+/* Values of gradients that go to the other ranks at once. */
+enum { EXCHANGE = 1 << 20 };
 
 /* ------------------------------------------------------------------------------------------------ compiling
  * -- */
 
-static uint32_t describe(train_task *task, graph *g, double gradient_scale) {
+static uint32_t describe(train_task *task, graph *g, bool sums) {
+    const train_context *c = task->context;
     tensor losses[TASK_LOSSES_MAX] = {0};
     const uint32_t count = task->functions->describe(task, g, losses);
     graph_make_trainable(g, NULL, NULL);
@@ -24,21 +25,32 @@ static uint32_t describe(train_task *task, graph *g, double gradient_scale) {
         snprintf(name, sizeof name, "loss.%u", (unsigned)i);
         graph_output(g, losses[i], name);
     }
-    const graph_differentiate_options options = {.scale = (float)gradient_scale};
-    const optimizer_options optimizer = {.rows = 1, .clip = true, .average = true};
+    const tensor scale = c->type == DTYPE_F16 ? optimizer_scale(g) : TENSOR_NONE;
+    const graph_differentiate_options options = {
+        .factor = scale, .recompute = c->config->recompute, .max_range = c->device->limits.max_range};
+    const optimizer_options optimizer = {.rows = 1,
+                                         .clip = true,
+                                         .average = true,
+                                         .scale = scale,
+                                         .scale_steps = c->config->optimizer.loss_scale_steps};
     graph_gradients gradients = {0};
     graph_differentiate(g, losses, count, &options, &gradients);
+    if (sums) optimizer_sum_batches(g, &gradients);
     optimizer_describe(g, &gradients, &optimizer);
     graph_gradients_release(g->host, &gradients);
     return count;
 }
 
-static mzt_status find_buffers(train_step *s, mzt_error *error) {
+static mzt_status find_buffers(train_step *s, const train_task *task, mzt_error *error) {
     const plan *p = s->network.plan;
     s->phase = plan_find_phase(p, "step");
+    s->update = plan_find_phase(p, "update");
     s->table = plan_find_buffer(p, "optimizer.table");
+    s->counter = plan_find_buffer(p, "optimizer.step");
+    s->part = plan_find_buffer(p, "optimizer.part");
     s->norm = plan_find_buffer(p, "optimizer.norm");
-    if (s->phase == PLAN_NONE || s->table == PLAN_NONE || s->norm == PLAN_NONE)
+    s->scale = plan_find_buffer(p, "optimizer.scale");
+    if (s->phase == PLAN_NONE || s->table == PLAN_NONE || s->norm == PLAN_NONE || s->counter == PLAN_NONE)
         return error_set(error, MZT_ERROR_INTERNAL, "training: the plan has no step");
     for (uint32_t i = 0; i < s->loss_count; i++) {
         char name[24];
@@ -47,7 +59,8 @@ static mzt_status find_buffers(train_step *s, mzt_error *error) {
         if (s->losses[i] == PLAN_NONE)
             return error_set(error, MZT_ERROR_INTERNAL, "training: the plan has no %s", name);
     }
-    s->flops = plan_flops(p, s->phase);
+    s->flops = plan_flops(p, s->phase) * (s->batches / ranks_count(task->context->ranks));
+    if (s->update != PLAN_NONE) s->flops += plan_flops(p, s->update);
     for (uint32_t i = 0; i < p->piece_count; i++)
         s->parameters += initial_count(&p->pieces[i]);
     return MZT_OK;
@@ -55,12 +68,12 @@ static mzt_status find_buffers(train_step *s, mzt_error *error) {
 
 mzt_status train_step_create(train_task *task, train_step *out, mzt_error *error) {
     const train_context *c = task->context;
-    *out = (train_step){.gradient_scale = c->type == DTYPE_F16 ? F16_GRADIENT_SCALE : 1};
+    *out = (train_step){.batches = c->config->optimizer.accumulate * ranks_count(c->ranks)};
     graph *g = graph_create(c->host, c->type, c->type);
     if (!g) return error_memory(error, "graph", sizeof *g);
-    out->loss_count = describe(task, g, out->gradient_scale);
+    out->loss_count = describe(task, g, out->batches > 1);
     TRY(network_create(c->device, g, NULL, &out->network, error));
-    mzt_status status = find_buffers(out, error);
+    mzt_status status = find_buffers(out, task, error);
     if (status < 0) train_step_destroy(out);
     return status;
 }
@@ -111,7 +124,8 @@ mzt_status train_step_begin(train_step *s, train_task *task, mzt_error *error) {
     const uint32_t set_count = task->functions->initial_weights(task, sets);
     for (uint32_t i = 0; i < p->piece_count; i++)
         TRY(begin_piece(s, task, &p->pieces[i], sets, set_count, error));
-    return optimizer_reset(s->network.program, error);
+    TRY(optimizer_reset(s->network.program, error));
+    return optimizer_set_scale(s->network.program, task->context->config->optimizer.loss_scale, error);
 }
 
 /* --------------------------------------------------------------------------------------------------- saving
@@ -196,6 +210,13 @@ static mzt_status save_weights(train_step *s, train_task *task, checkpoint_write
     return status;
 }
 
+/* States that go into checkpoints: not those that every step makes anew. */
+static bool is_kept(const plan *p, const plan_buffer *buffer) {
+    const char *name = plan_string(p, buffer->name);
+    return buffer->role == PLAN_ROLE_STATE && strncmp(name, "sum.", 4) != 0 &&
+           strcmp(name, "optimizer.part") != 0;
+}
+
 static mzt_status save_state(train_step *s, train_task *task, checkpoint_writer *c,
                              const char *const *metadata, uint32_t metadata_count, mzt_error *error) {
     const plan *p = s->network.plan;
@@ -203,7 +224,7 @@ static mzt_status save_state(train_step *s, train_task *task, checkpoint_writer 
     mzt_status status = blocks_create(&b, task->context->host, p->buffer_count, error);
     for (uint32_t i = 0; status >= 0 && i < p->buffer_count; i++) {
         const plan_buffer *buffer = &p->buffers[i];
-        if (buffer->role != PLAN_ROLE_STATE) continue;
+        if (!is_kept(p, buffer)) continue;
         weights_tensor form = {.name = plan_string(p, buffer->name), .file = "checkpoint", .rank = 1};
         form.dtype = weights_dtype_of((dtype)buffer->dtype);
         form.count = form.shape[0] = buffer->bytes / dtype_size((dtype)buffer->dtype);
@@ -233,7 +254,7 @@ mzt_status train_step_load(train_step *s, const safetensors_file *state, mzt_err
     const plan *p = s->network.plan;
     for (uint32_t i = 0; i < p->buffer_count; i++) {
         const plan_buffer *buffer = &p->buffers[i];
-        if (buffer->role != PLAN_ROLE_STATE) continue;
+        if (!is_kept(p, buffer)) continue;
         const char *name = plan_string(p, buffer->name);
         const weights_tensor *t = safetensors_find(state, name);
         const uint64_t count = buffer->bytes / dtype_size((dtype)buffer->dtype);
@@ -251,25 +272,82 @@ mzt_status train_step_load(train_step *s, const safetensors_file *state, mzt_err
 /* -------------------------------------------------------------------------------------------------- running
  * -- */
 
-mzt_status train_step_run(train_step *s, const optimizer_config *optimizer, uint64_t step, double *loss,
-                          double *norm, double *seconds, mzt_error *error) {
+mzt_status train_step_prepare(train_step *s, const optimizer_config *optimizer, uint64_t step,
+                              train_step_result *result, mzt_error *error) {
     program *p = s->network.program;
-    const uint32_t zero = 0, counter = plan_find_buffer(s->network.plan, "optimizer.step");
-    float row[OPTIMIZER_ROW_LENGTH], value;
-    optimizer_table(optimizer, step, 1, 1 / s->gradient_scale, row);
+    const uint32_t zero = 0;
+    float row[OPTIMIZER_ROW_LENGTH], scale;
+    *result = (train_step_result){.scale = NAN};
+    optimizer_table(optimizer, step, 1, 1.0 / s->batches, row);
     TRY(program_write(p, s->table, 0, row, sizeof row, error));
-    TRY(program_write(p, counter, 0, &zero, sizeof zero, error));
-    for (uint32_t i = 0; i < s->network.plan->phase_count; i++) {
-        const plan_phase *phase = &s->network.plan->phases[i];
-        const run_control control = {.seconds = seconds ? seconds + phase->first : NULL};
-        if (phase->count) TRY(program_run(p, phase->first, phase->count, &control, error));
-    }
-    *loss = 0;
-    for (uint32_t i = 0; i < s->loss_count; i++) {
-        TRY(program_read(p, s->losses[i], 0, &value, sizeof value, error));
-        *loss += (double)value;
-    }
-    TRY(program_read(p, s->norm, 0, &value, sizeof value, error));
-    *norm = sqrt((double)value) / s->gradient_scale;
+    TRY(program_write(p, s->counter, 0, &zero, sizeof zero, error));
+    if (s->part != PLAN_NONE) TRY(program_write(p, s->part, 0, &zero, sizeof zero, error));
+    if (s->scale == PLAN_NONE) return MZT_OK;
+    TRY(program_read(p, s->scale, LOSS_SCALE_NOW * sizeof scale, &scale, sizeof scale, error));
+    result->scale = (double)scale;
     return MZT_OK;
+}
+
+static mzt_status run_phase(train_step *s, uint32_t index, double *seconds, mzt_error *error) {
+    const plan_phase *phase = &s->network.plan->phases[index];
+    const run_control control = {.seconds = seconds ? seconds + phase->first : NULL};
+    return phase->count ? program_run(s->network.program, phase->first, phase->count, &control, error)
+                        : MZT_OK;
+}
+
+mzt_status train_step_run(train_step *s, train_step_result *result, double *seconds, mzt_error *error) {
+    float value;
+    for (uint32_t i = 0; i < s->network.plan->phase_count; i++)
+        if (i != s->update) TRY(run_phase(s, i, seconds, error));
+    for (uint32_t i = 0; i < s->loss_count; i++) {
+        TRY(program_read(s->network.program, s->losses[i], 0, &value, sizeof value, error));
+        result->loss += (double)value / s->batches;
+    }
+    return MZT_OK;
+}
+
+/* Adds up one sum of gradients over the ranks. What goes wrong here is told the others afterwards: they are
+ * waiting for the values. */
+static mzt_status exchange_buffer(train_step *s, uint32_t buffer, ranks *others, float *block,
+                                  mzt_status status, mzt_error *error) {
+    const uint64_t bytes = s->network.plan->buffers[buffer].bytes;
+    for (uint64_t at = 0; at < bytes; at += EXCHANGE * sizeof *block) {
+        const uint64_t size = bytes - at < EXCHANGE * sizeof *block ? bytes - at : EXCHANGE * sizeof *block;
+        if (status >= 0) status = program_read(s->network.program, buffer, at, block, size, error);
+        mzt_status sent =
+            ranks_sum(others, block, (uint32_t)(size / sizeof *block), status >= 0 ? error : NULL);
+        if (status >= 0) status = sent;
+        if (status >= 0) status = program_write(s->network.program, buffer, at, block, size, error);
+    }
+    return status;
+}
+
+static mzt_status exchange(train_step *s, ranks *others, train_step_result *result, mzt_error *error) {
+    const plan *p = s->network.plan;
+    const base_host *host = s->network.program->owner->host;
+    float *block = host_calloc(host, EXCHANGE, sizeof *block);
+    mzt_status status = block ? MZT_OK : error_memory(error, "gradients", EXCHANGE * sizeof *block);
+    status = ranks_agree(others, status, error);
+    const bool all_well = status >= 0;
+    for (uint32_t i = 0; all_well && i < p->buffer_count; i++)
+        if (strncmp(plan_string(p, p->buffers[i].name), "sum.", 4) == 0 &&
+            p->buffers[i].role == PLAN_ROLE_STATE)
+            status = exchange_buffer(s, i, others, block, status, error);
+    host_free(host, block);
+    TRY(ranks_agree(others, status, error));
+    result->loss *= ranks_count(others); /* each has its share of the mean so far */
+    return ranks_mean(others, &result->loss, error);
+}
+
+mzt_status train_step_finish(train_step *s, ranks *others, train_step_result *result, double *seconds,
+                             mzt_error *error) {
+    program *p = s->network.program;
+    float squares;
+    if (others) TRY(exchange(s, others, result, error));
+    if (s->update != PLAN_NONE) TRY(run_phase(s, s->update, seconds, error));
+    TRY(program_read(p, s->norm, 0, &squares, sizeof squares, error));
+    result->norm = sqrt((double)squares) / s->batches;
+    if (!isnan(result->scale)) result->norm /= result->scale;
+    const double same = isfinite(result->norm) ? result->norm : INFINITY;
+    return ranks_check_same(others, same, "the norm of the summed gradients", error);
 }

@@ -8,14 +8,17 @@
 
 typedef struct train_step {
     network network;
-    uint32_t phase, table, norm; /* of the plan: the phase that is a step; buffers */
+    uint32_t phase, update; /* of the plan: what is run for every batch; what ends a step, where that is a
+                               phase of its own, else PLAN_NONE */
+    uint32_t table, counter, part, norm, scale; /* buffers; part, scale: PLAN_NONE where there is none */
     uint32_t loss_count, losses[TASK_LOSSES_MAX];
-    double gradient_scale;
-    uint64_t parameters, flops; /* values that are trained; of one step */
+    uint32_t batches;           /* whose gradients are added up: all that make up a step, on all ranks */
+    uint64_t parameters, flops; /* values that are trained; of one step, on this rank */
 } train_step;
 
-/* Compiles and prepares. UNSUPPORTED names an op that cannot be differentiated, or that the device cannot
- * run. */
+/* Compiles and prepares. A step of one batch on one rank is a single phase, hence one recording; otherwise
+ * every batch adds its gradients to sums, and the optimiser is a phase of its own. UNSUPPORTED names an op
+ * that cannot be differentiated, or that the device cannot run. */
 mzt_status train_step_create(train_task *task, train_step *out, mzt_error *error);
 void train_step_destroy(train_step *s); /* zeroed is accepted */
 
@@ -32,9 +35,19 @@ mzt_status train_step_save(train_step *s, train_task *task, checkpoint_writer *c
  * differs in size. */
 mzt_status train_step_load(train_step *s, const safetensors_file *state, mzt_error *error);
 
-/* Runs the step (counted from 0), whose inputs have been uploaded. `loss`: the sum of all losses; `norm`: of
- * the gradients; `seconds`: as run_control's, of every dispatch, added up; NULL: not measured. */
-mzt_status train_step_run(train_step *s, const optimizer_config *optimizer, uint64_t step, double *loss,
-                          double *norm, double *seconds, mzt_error *error);
+/* What a step came to. */
+typedef struct train_step_result {
+    double loss, norm; /* the mean over the batches of the sum of all losses; of the mean gradients */
+    double scale;      /* that losses were raised by; NaN: were not */
+} train_step_result;
+
+/* A step (counted from 0): begin; for each of its batches on this rank upload the inputs, then run; end,
+ * which adds up the gradients over the ranks (NULL: one) and lets the optimiser work. `seconds`: as
+ * run_control's, of every dispatch, added up; NULL: not measured. */
+mzt_status train_step_prepare(train_step *s, const optimizer_config *optimizer, uint64_t step,
+                              train_step_result *result, mzt_error *error);
+mzt_status train_step_run(train_step *s, train_step_result *result, double *seconds, mzt_error *error);
+mzt_status train_step_finish(train_step *s, ranks *others, train_step_result *result, double *seconds,
+                             mzt_error *error);
 
 #endif

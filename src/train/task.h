@@ -8,6 +8,7 @@
 #include "train/checkpoint.h"
 #include "train/loader.h"
 #include "train/log.h"
+#include "train/ranks.h"
 #include "weights/weights.h"
 
 #define TASK_LOSSES_MAX 24u
@@ -20,7 +21,8 @@ typedef struct train_context {
     dtype type; /* activations and matrices */
     const dataset *data;
     thread_pool *pool;
-    uint32_t batch;
+    uint32_t batch; /* pictures that go through the network at once */
+    ranks *ranks;   /* or NULL */
     uint64_t seed;
     const char *output; /* folder of the run */
     const char *init;   /* model folder, or NULL */

@@ -8,6 +8,7 @@
 /* What every subcommand is handed. */
 typedef struct command_context {
     base_host host;
+    bool silent; /* main prints no error: another process does */
 } command_context;
 
 /* A subcommand: reads its arguments (those after its name), works, and returns. A failure's message is printed by main.

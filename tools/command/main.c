@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "ranks_mpi.h"
 
 static const struct {
     const char *name;
@@ -65,7 +66,7 @@ int main(int argc, char **argv) {
         return 0;
     }
     if (!strcmp(argv[1], "--version")) {
-        printf("mezzotint %s\n", MZT_VERSION_STRING);
+        printf("mezzotint %s%s\n", MZT_VERSION_STRING, ranks_mpi_built() ? ", with MPI" : "");
         return 0;
     }
     const mzt_hooks hooks = {.log = print_log};
@@ -77,9 +78,9 @@ int main(int argc, char **argv) {
         if (strcmp(argv[1], names[i]) != 0) continue;
         mzt_error error = {MZT_OK, ""};
         mzt_status status = commands[i].run(&context, argc - 2, argv + 2, &error);
-        if (status == MZT_CANCELLED)
+        if (status == MZT_CANCELLED && !context.silent)
             fprintf(stderr, "mezzotint %s: interrupted\n", names[i]);
-        else if (status < 0)
+        else if (status < 0 && !context.silent)
             fprintf(stderr, "mezzotint %s: %s\n", names[i], error.message[0] ? error.message : mzt_status_string(status));
         if (status >= 0 && fflush(stdout) != 0) {
             fprintf(stderr, "mezzotint %s: cannot write to standard output\n", names[i]);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "ranks_mpi.h"
 #include "train/run.h"
 
 enum { EXCLUDE_MAX = 64 };
@@ -38,17 +39,46 @@ static mzt_status gather_excludes(int argc, char **argv, const char **excludes, 
     return MZT_OK;
 }
 
-static mzt_status run(command_context *context, const char *device, train_request *request, bool quiet,
-                      mzt_error *error) {
+/* The device of this process: of a list "vulkan:0,vulkan:1" the one whose turn it is on this machine. */
+static mzt_status pick_device(const char *list, char device[128], mzt_error *error) {
+    uint32_t count = 1, wanted;
+    for (const char *c = list; *c; c++)
+        count += *c == ',';
+    wanted = ranks_mpi_local() % count;
+    for (; wanted > 0; wanted--)
+        list = strchr(list, ',') + 1;
+    const size_t length = strcspn(list, ",");
+    if (length == 0 || length >= 128)
+        return error_set(error, MZT_ERROR_INVALID, "--device: a name in the list is empty or too long");
+    memcpy(device, list, length);
+    device[length] = '\0';
+    return MZT_OK;
+}
+
+static mzt_status train_on(command_context *context, const char *devices, train_request *request,
+                           train_result *result, mzt_error *error) {
     executor *e = NULL;
+    char device[128] = "";
+    mzt_status status = pick_device(devices, device, error);
+    if (status >= 0) status = device_open(&context->host, device, &e, error);
+    status = ranks_agree(request->ranks, status, error);
+    if (status >= 0) status = train_run(&context->host, e, request, result, error);
+    executor_destroy(e);
+    return status;
+}
+
+/* One message is enough, whatever the number of processes: all of them return the same. */
+static mzt_status run(command_context *context, const char *devices, train_request *request, bool quiet,
+                      mzt_error *error) {
     train_result result;
-    mzt_status status = device_open(&context->host, device, &e, error);
-    if (status >= 0) status = train_run(&context->host, e, request, &result, error);
-    if (status >= 0 && !quiet)
+    TRY(ranks_mpi_open(&context->host, &request->ranks, error));
+    context->silent = !ranks_is_first(request->ranks);
+    mzt_status status = train_on(context, devices, request, &result, error);
+    if (status >= 0 && !quiet && !context->silent)
         printf("%s/latest: %llu steps, %.3f million parameters, last loss %.5f, %.0f s\n", request->output,
                (unsigned long long)result.steps, (double)result.parameters / 1e6, result.loss,
                result.seconds);
-    executor_destroy(e);
+    ranks_mpi_close(request->ranks);
     return status;
 }
 
@@ -69,12 +99,17 @@ mzt_status command_train(command_context *context, int argc, char **argv, mzt_er
         {0, "minutes", "M", "stop after M minutes", OPTION_NUMBER, &r.minutes, 0, 1e7, NULL},
         {0, "steps", "N", "stop at step N; default: the configuration's optimizer.steps", OPTION_NUMBER,
          &steps, 0, 1e12, NULL},
-        {0, "batch", "N", "pictures a step; default: the configuration's", OPTION_COUNT, &r.batch, 1, 65536,
-         NULL},
+        {0, "batch", "N", "pictures at once, on all processes; default: the configuration's", OPTION_COUNT,
+         &r.batch, 1, 65536, NULL},
+        {0, "accumulate", "N", "batches a step, one after the other; default: the configuration's",
+         OPTION_COUNT, &r.accumulate, 1, 65536, NULL},
+        {0, "recompute", NULL, "less memory, more work: blocks are computed again for their gradients",
+         OPTION_FLAG, &r.recompute, 0, 0, NULL},
         {'s', "seed", "N", "default: the configuration's", OPTION_SEED, &r.seed, 0, 0, &r.seed_given},
         {0, "exclude", "WORDS", "a combination never to show, as \"green banana\"; may be repeated",
          OPTION_TEXT, &exclude, 0, 0, NULL},
-        {0, "device", "D", "see mezzotint devices; default auto", OPTION_TEXT, &device, 0, 0, NULL},
+        {0, "device", "D", "see mezzotint devices; default auto; D,D,...: one for each process under mpirun",
+         OPTION_TEXT, &device, 0, 0, NULL},
         {0, "profile", NULL, "say at the end where the time went", OPTION_FLAG, &r.profile, 0, 0, NULL},
         {'q', "quiet", NULL, "print nothing", OPTION_FLAG, &quiet, 0, 0, NULL},
     };
