@@ -23,8 +23,8 @@ static const char *const samplers[] = {
     "ddim",         "pndm", "lms",      "euler",           "euler_trailing",
     "euler_karras", "heun", "dpmpp_2m", "dpmpp_2m_karras", "unipc"};
 
-/* One of each kind: first order with and without scaled input, two calls a step, multistep in the clean
- * estimate, corrector. */
+/* Three that differ in kind: multistep in the clean estimate, two calls a step over scaled input, predictor
+ * and corrector. */
 static const char *const few_samplers[] = {"dpmpp_2m", "heun", "unipc"};
 
 static base_host host;
