@@ -178,6 +178,11 @@ static mzt_status read_denoiser(json_value object, denoiser_config *d, mzt_error
     static const char *const betas[] = {"scaled_linear", "linear", "squaredcos_cap_v2", NULL};
     uint32_t choice;
     TRY(json_only_keys(object, known, error));
+    static const char *const schedule[] = {"train_steps", "beta_schedule", "beta_start",
+                                           "beta_end",    "shift",         "zero_snr"};
+    d->objective_given = json_given(json_get(object, "objective"));
+    for (size_t i = 0; i < sizeof schedule / sizeof *schedule; i++)
+        d->schedule_given |= json_given(json_get(object, schedule[i]));
     TRY(json_get_choice(object, "objective", objectives, OBJECTIVE_V, &choice, error));
     d->objective = (train_objective)choice;
     TRY(json_get_choice(object, "beta_schedule", betas, 0, &choice, error));
@@ -194,7 +199,48 @@ static mzt_status read_denoiser(json_value object, denoiser_config *d, mzt_error
     if (d->zero_snr && d->objective == OBJECTIVE_EPSILON)
         return json_error(object, error, MZT_ERROR_INVALID,
                           "zero_snr: the noise cannot be predicted where there is nothing else");
-    return json_get_u32(object, "max_length", 4, 1024, 32, &d->max_length, error);
+    return json_get_u32(object, "max_length", 4, 1024, 0, &d->max_length, error);
+}
+
+static mzt_status read_lora(json_value object, lora_options *o, mzt_error *error) {
+    static const char *const known[] = {"rank", "alpha", "targets", "text_encoder", "layout", NULL};
+    static const char *const targets[] = {"attention", "feed_forward", "projections", "convolutions"};
+    static const char *const layouts[] = {"kohya", "diffusers", NULL};
+    bool *const chosen[] = {&o->attention, &o->feed_forward, &o->projections, &o->convolutions};
+    json_value list;
+    uint32_t layout;
+    TRY(json_only_keys(object, known, error));
+    TRY(json_get_u32(object, "rank", 0, 4096, 0, &o->rank, error));
+    TRY(json_get_range(object, "alpha", 0, 1e6, 0, &o->alpha, error));
+    TRY(json_get_bool(object, "text_encoder", false, &o->text_encoder, error));
+    TRY(json_get_choice(object, "layout", layouts, 0, &layout, error));
+    o->diffusers = layout == 1;
+    TRY(json_get_array(object, "targets", &list, error));
+    o->attention = !list.item;
+    for (json_value v = json_first(list); v.item; v = json_next(v)) {
+        const char *text;
+        size_t i = 0;
+        TRY(json_as_string(v, &text, error));
+        while (i < 4 && strcmp(text, targets[i]) != 0)
+            i++;
+        if (i == 4)
+            return json_error(v, error, MZT_ERROR_INVALID,
+                              "expected attention, feed_forward, projections or convolutions");
+        *chosen[i] = true;
+    }
+    if (!o->attention && !o->feed_forward && !o->projections && !o->convolutions)
+        return json_error(list, error, MZT_ERROR_INVALID, "expected at least one kind of layer");
+    if (o->alpha == 0) o->alpha = o->rank;
+    return MZT_OK;
+}
+
+mzt_status train_config_set_lora(train_config *config, uint32_t rank, mzt_error *error) {
+    lora_options *o = &config->lora;
+    if (config->kind != TRAIN_DENOISER)
+        return error_set(error, MZT_ERROR_INVALID, "--lora: only a denoiser can be trained by adapters");
+    if (o->alpha == o->rank) o->alpha = rank;
+    o->rank = rank;
+    return MZT_OK;
 }
 
 /* ------------------------------------------------------------------------------------------------- networks
@@ -241,17 +287,27 @@ static mzt_status read_autoencoder_sections(train_config *c, json_value root, js
     return json_get_u32(loss, "scales", 1, 8, 3, &c->autoencoder.scales, error);
 }
 
+mzt_status train_config_check_unet(const unet_config *unet, const char *name, mzt_error *error) {
+    if (!unet->text_time && !unet->guidance_channels && unet->in_channels == unet->out_channels)
+        return MZT_OK;
+    return error_set(error, MZT_ERROR_UNSUPPORTED,
+                     "%s: training wants equal in_channels and out_channels, without addition_embed_type "
+                     "and time_cond_proj_dim",
+                     name);
+}
+
 static mzt_status read_denoiser_sections(train_config *c, json_value root, json_value nothing,
                                          mzt_error *error) {
     json_value object;
+    TRY(section(root, "lora", nothing, &object, error));
+    TRY(read_lora(object, &c->lora, error));
     TRY(section(root, "denoiser", nothing, &object, error));
     TRY(read_denoiser(object, &c->denoiser, error));
+    if (!json_given(json_get(root, "unet")) && !json_given(json_get(root, "text_encoder"))) return MZT_OK;
+    if (c->denoiser.max_length == 0) c->denoiser.max_length = 32;
     TRY(json_require_object(root, "unet", &object, error));
     TRY(unet_config_read(object, &c->unet, error));
-    if (c->unet.text_time || c->unet.guidance_channels || c->unet.in_channels != c->unet.out_channels)
-        return json_error(object, error, MZT_ERROR_UNSUPPORTED,
-                          "training wants equal in_channels and out_channels, without addition_embed_type "
-                          "and time_cond_proj_dim");
+    TRY(train_config_check_unet(&c->unet, "unet", error));
     TRY(copy_network(c, object, "UNet2DConditionModel", &c->unet_json, error));
     TRY(json_require_object(root, "text_encoder", &object, error));
     TRY(copy_network(c, object, "CLIPTextModel", &c->text_json, error));
@@ -315,9 +371,9 @@ static mzt_status read_root(train_config *c, json_value root, json_value nothing
     static const char *const autoencoder_keys[] = {"resolution", "batch", "seed", "precision",
                                                    "recompute",  "data",  "log",  "optimizer",
                                                    "vae",        "loss",  NULL};
-    static const char *const denoiser_keys[] = {"resolution", "batch", "seed",         "precision",
-                                                "recompute",  "data",  "optimizer",    "log",
-                                                "denoiser",   "unet",  "text_encoder", NULL};
+    static const char *const denoiser_keys[] = {
+        "resolution", "batch", "seed",     "precision", "recompute",    "data", "optimizer",
+        "log",        "lora",  "denoiser", "unet",      "text_encoder", NULL};
     static const char *const precisions[] = {"f32", "f16", "bf16", "auto", NULL};
     json_value object;
     uint32_t choice;

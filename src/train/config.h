@@ -66,8 +66,18 @@ typedef struct denoiser_config {
     char betas[24]; /* diffusers' beta_schedule */
     double beta_start, beta_end, shift;
     bool zero_snr;
-    uint32_t vocabulary, max_length;
+    uint32_t vocabulary, max_length;      /* max_length 0: that of the model to begin from */
+    bool objective_given, schedule_given; /* otherwise a model to begin from decides */
 } denoiser_config;
+
+/* Low-rank adapters in place of the networks' own weights. */
+typedef struct lora_options {
+    uint32_t rank; /* 0: all weights are trained */
+    double alpha;  /* the adapters' output is multiplied by alpha / rank */
+    bool attention, feed_forward, projections, convolutions; /* layers that get one */
+    bool text_encoder;                                       /* the text encoder's, too */
+    bool diffusers;                                          /* layout of the file; otherwise kohya's */
+} lora_options;
 
 typedef struct log_config {
     double checkpoint_minutes, sample_minutes, line_seconds;
@@ -91,8 +101,10 @@ typedef struct train_config {
     log_config log;
     autoencoder_config autoencoder;
     denoiser_config denoiser;
-    vae_config vae;   /* autoencoder training */
-    unet_config unet; /* denoiser training */
+    lora_options lora;
+    vae_config vae; /* autoencoder training */
+    unet_config
+        unet; /* denoiser training; with unet_json and text_json NULL the model to begin from has both */
     char *vae_json, *unet_json,
         *text_json; /* network descriptions as config.json wants them; NULL where not given */
     char *text;     /* the whole file */
@@ -105,6 +117,12 @@ mzt_status train_config_read(const base_host *host, const char *path, train_kind
 mzt_status train_config_parse(const base_host *host, const char *name, const char *text, uint64_t size,
                               train_kind kind, train_config **out, mzt_error *error);
 void train_config_free(train_config *config); /* NULL is accepted */
+
+/* Sets the rank and, if the configuration names none, alpha = rank. INVALID for an autoencoder. */
+mzt_status train_config_set_lora(train_config *config, uint32_t rank, mzt_error *error);
+
+/* What training cannot do yet of a UNet: UNSUPPORTED. `name` is for the message. */
+mzt_status train_config_check_unet(const unet_config *unet, const char *name, mzt_error *error);
 
 /* The learning rate of step 0, 1, ... */
 double train_learning_rate(const optimizer_config *optimizer, uint64_t step);

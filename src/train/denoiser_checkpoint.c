@@ -58,6 +58,7 @@ static mzt_status copy_autoencoder(const denoiser_task *t, checkpoint_writer *c,
 
 mzt_status denoiser_save(train_task *base, checkpoint_writer *c, mzt_error *error) {
     const denoiser_task *t = (const denoiser_task *)base;
+    if (t->config.lora.rank) return MZT_OK; /* the adapters' file is all there is */
     TRY(checkpoint_file(c, "unet/config.json", t->unet_json, strlen(t->unet_json), error));
     TRY(checkpoint_file(c, "text_encoder/config.json", t->text_json, strlen(t->text_json), error));
     TRY(checkpoint_file(c, "scheduler/scheduler_config.json", t->process.scheduler_json,
@@ -157,7 +158,7 @@ mzt_status denoiser_validate(train_task *base, const char *checkpoint, double ba
     if (t->held_out_count == 0) return MZT_OK;
     model *m = NULL;
     network n = {0};
-    mzt_status status = model_open(base->context->host, checkpoint, &m, error);
+    mzt_status status = denoiser_open_checkpoint(t, checkpoint, &m, error);
     if (status >= 0) status = open_forward(t, m, &n, error);
     for (uint32_t first = 0; status >= 0 && first < t->held_out_count; first += t->latent.n) {
         status = set_captions(t, m, &n, first, error);
@@ -196,12 +197,13 @@ mzt_status denoiser_draw(train_task *base, const char *checkpoint, const char *p
     model *m = NULL;
     image *pictures = host_calloc(c->host, count, sizeof *pictures);
     mzt_status status = pictures ? MZT_OK : error_memory(error, "sheet", count * sizeof *pictures);
-    if (status >= 0) status = model_open(c->host, checkpoint, &m, error);
+    if (status >= 0) status = denoiser_open_checkpoint(t, checkpoint, &m, error);
     for (uint32_t i = 0; status >= 0 && i < count; i++) {
         generate_request request = generate_request_default();
         generate_result result = {0};
         request.prompt = prompts[i];
         request.plain_prompt = true;
+        request.width = request.height = c->config->data.augment.resolution;
         request.steps = c->config->log.sample_steps;
         request.guidance = c->config->log.guidance;
         request.seed = FIRST_SEED;

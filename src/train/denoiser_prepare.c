@@ -70,14 +70,21 @@ static mzt_status describe_unet(denoiser_task *t, mzt_error *error) {
 
 mzt_status denoiser_prepare_words(denoiser_task *t, mzt_error *error) {
     const train_context *c = t->base.context;
-    const char *from = c->resume ? c->resume : t->init && t->init->tokenizer[0] ? c->init : NULL;
-    if (from) {
-        t->tokenizer_folder = path_join(c->host, from, "tokenizer");
-        if (!t->tokenizer_folder) return error_memory(error, from, 0);
+    if (t->init && t->init->tokenizer[0]) {
+        const char *folder = t->init->index.components[MODEL_TOKENIZER].path;
+        t->tokenizer = t->init->tokenizer[0];
+        t->tokenizer_folder = folder ? host_strdup(c->host, folder) : NULL;
+        if (folder && !t->tokenizer_folder) return error_memory(error, folder, strlen(folder));
     } else {
         TRY(ranks_agree(c->ranks, ranks_is_first(c->ranks) ? learn(t, error) : name_folder(t, error), error));
+        TRY(bpe_load(c->host, t->tokenizer_folder, NULL, &t->tokenizer, error));
     }
-    TRY(bpe_load(c->host, t->tokenizer_folder, NULL, &t->tokenizer, error));
+    if (t->init_text || c->config->lora.rank) {
+        t->clip = t->init->text[0];
+        t->text_json = t->init_text ? host_strdup(c->host, t->init_text) : NULL;
+        if (t->init_text && !t->text_json) return error_memory(error, "text_encoder", strlen(t->init_text));
+        return c->config->unet_json ? describe_unet(t, error) : MZT_OK;
+    }
     if (bpe_max_length(t->tokenizer) != c->config->denoiser.max_length)
         return error_set(error, MZT_ERROR_INVALID, "%s: texts of %u tokens, denoiser.max_length is %u",
                          t->tokenizer_folder, (unsigned)bpe_max_length(t->tokenizer),

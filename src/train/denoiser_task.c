@@ -1,11 +1,11 @@
 /* Training a denoiser: a UNet and its text encoder, together, on latents and captions. */
 #include <string.h>
 
-#include "base/file.h"
 #include "graph/differentiate.h"
 #include "model/clip.h"
 #include "model/unet.h"
 #include "train/denoiser_internal.h"
+#include "train/lora.h"
 
 /* Inputs "sample", "timesteps", "ids", "target", "weights". */
 static uint32_t describe(train_task *base, graph *g, tensor losses[TASK_LOSSES_MAX]) {
@@ -30,6 +30,7 @@ static uint32_t describe(train_task *base, graph *g, tensor losses[TASK_LOSSES_M
 
 static void choose_batches(const train_task *base, loader_options *options) {
     const denoiser_task *t = (const denoiser_task *)base;
+    options->config = &t->config.data;
     options->pictures = t->cached == NULL;
     options->tokenizer = t->tokenizer;
     options->length = base->context->config->denoiser.max_length;
@@ -69,7 +70,7 @@ static mzt_status feed(train_task *base, network *n, const loader_batch *b, mzt_
 }
 
 static const char *file_of(const train_task *base, const char *parameter) {
-    (void)base;
+    if (base->context->config->lora.rank) return TRAIN_LORA_FILE;
     return strncmp(parameter, "text_model.", 11) == 0 ? "text_encoder/model.safetensors"
                                                       : "unet/diffusion_pytorch_model.safetensors";
 }
@@ -87,40 +88,18 @@ static void destroy(train_task *base) {
     const base_host *host = base->context->host;
     latent_encoder_destroy(&t->encoder);
     diffusion_destroy(&t->process);
-    bpe_destroy(t->tokenizer);
-    model_close(t->autoencoder);
+    if (!t->init || t->tokenizer != t->init->tokenizer[0]) bpe_destroy(t->tokenizer);
+    if (t->autoencoder != t->init) model_close(t->autoencoder);
     model_close(t->init);
     void *const blocks[] = {
-        t->tokenizer_folder, t->text_json, t->unet_json, t->cached,    t->facts, t->held_out, t->clean,
-        t->sample,           t->target,    t->weights,   t->timesteps, t};
+        t->init_unet, t->init_text, t->tokenizer_folder, t->text_json, t->unet_json, t->cached,    t->facts,
+        t->held_out,  t->clean,     t->sample,           t->target,    t->weights,   t->timesteps, t};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
         host_free(host, blocks[i]);
 }
 
 /* -------------------------------------------------------------------------------------------------- creating
  * -- */
-
-/* The autoencoder comes from the checkpoint that is resumed, or from the folder to begin from; the latter may
- * be a whole model. */
-static mzt_status open_models(denoiser_task *t, mzt_error *error) {
-    const train_context *c = t->base.context;
-    const char *folder = c->resume ? c->resume : c->init;
-    if (!folder)
-        return error_set(
-            error, MZT_ERROR_INVALID,
-            "a denoiser is trained on the latents of an autoencoder: name its folder with --init");
-    TRY(latents_open_autoencoder(c->host, folder, &t->autoencoder, error));
-    if (t->autoencoder->vae.latent_channels != c->config->unet.in_channels)
-        return error_set(error, MZT_ERROR_INVALID, "%s: vae has latent_channels %u, unet.in_channels is %u",
-                         folder, (unsigned)t->autoencoder->vae.latent_channels,
-                         (unsigned)c->config->unet.in_channels);
-    char *index = path_join(c->host, folder, "model_index.json");
-    if (!index) return error_memory(error, folder, 0);
-    mzt_status status =
-        !c->resume && file_exists(index) ? model_open(c->host, folder, &t->init, error) : MZT_OK;
-    host_free(c->host, index);
-    return status;
-}
 
 static mzt_status allocate(denoiser_task *t, mzt_error *error) {
     const train_context *c = t->base.context;
@@ -135,8 +114,8 @@ static mzt_status allocate(denoiser_task *t, mzt_error *error) {
 }
 
 static mzt_status create(denoiser_task *t, mzt_error *error) {
-    const train_context *c = t->base.context;
-    TRY(open_models(t, error));
+    const train_context *c = &t->context;
+    TRY(denoiser_open_models(t, error));
     const uint32_t factor = vae_factor(&t->autoencoder->vae),
                    side = c->config->data.augment.resolution / factor;
     if (c->config->data.augment.resolution % factor != 0)
@@ -158,7 +137,10 @@ mzt_status denoiser_task_create(const train_context *context, train_task **out, 
     *out = NULL;
     denoiser_task *t = host_calloc(context->host, 1, sizeof *t);
     if (!t) return error_memory(error, "denoiser", sizeof *t);
-    t->base = (train_task){.functions = &functions, .context = context};
+    t->context = *context;
+    t->config = *context->config;
+    t->context.config = &t->config;
+    t->base = (train_task){.functions = &functions, .context = &t->context};
     mzt_status status = create(t, error);
     if (status < 0)
         destroy(&t->base);

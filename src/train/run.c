@@ -62,6 +62,7 @@ static mzt_status read_config(run *r) {
         TRY(exclude_add(&r->config->exclude, q->exclude[i], r->error));
     if (q->seed_given) r->config->seed = q->seed;
     if (q->batch) r->config->batch = q->batch;
+    if (q->lora) TRY(train_config_set_lora(r->config, q->lora, r->error));
     if (q->accumulate) r->config->optimizer.accumulate = q->accumulate;
     r->config->recompute |= q->recompute;
     if (r->config->batch % ranks_count(q->ranks))
@@ -175,12 +176,13 @@ static mzt_status open_step(run *r) {
         TRY(train_step_load(&r->step, r->state, r->error));
     else
         TRY(train_step_begin(&r->step, r->task, r->error));
+    TRY(train_step_freeze(&r->step, r->task, r->error));
     TRY(program_seal(r->step.network.program, r->error));
     r->result->parameters = r->step.parameters;
     if (r->request->profile) TRY(train_profile_create(r->host, r->step.network.plan, &r->profile, r->error));
     int length = snprintf(
-        line, sizeof line, "%.3f million parameters, %.2f GFLOP a step of %llu, %.1f MiB on %s",
-        (double)r->step.parameters / 1e6, (double)r->step.flops * ranks_count(r->request->ranks) / 1e9,
+        line, sizeof line, "%.3f of %.3f million parameters, %.2f GFLOP a step of %llu, %.1f MiB on %s",
+        (double)r->step.parameters / 1e6, (double)(r->step.parameters + r->step.frozen) / 1e6, (double)r->step.flops * ranks_count(r->request->ranks) / 1e9,
         (unsigned long long)step_pictures(r), (double)program_memory(r->step.network.program) / 1048576.0,
         r->context.device->limits.name);
     if (r->request->ranks)

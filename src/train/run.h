@@ -13,10 +13,12 @@ typedef struct train_request {
     const char *data, *config, *output; /* folder, file, folder */
     const char *init; /* a model folder to begin from: for a denoiser its autoencoder is needed, and its UNet,
                          text encoder and tokenizer are used if it has them; NULL: none */
-    bool resume;      /* go on from OUTPUT/latest; otherwise OUTPUT must not hold a checkpoint */
-    double minutes;   /* of this run; 0: no limit */
-    uint64_t steps;   /* in all, earlier runs included; 0: the schedule's length, optimizer.steps */
-    uint32_t batch;   /* pictures that are in work at once, on all ranks; 0: the configuration's */
+    uint32_t
+        lora;    /* rank of the adapters to train in place of a denoiser's weights; 0: the configuration's */
+    bool resume; /* go on from OUTPUT/latest; otherwise OUTPUT must not hold a checkpoint */
+    double minutes;      /* of this run; 0: no limit */
+    uint64_t steps;      /* in all, earlier runs included; 0: the schedule's length, optimizer.steps */
+    uint32_t batch;      /* pictures that are in work at once, on all ranks; 0: the configuration's */
     uint32_t accumulate; /* batches in a step; 0: the configuration's */
     bool recompute;      /* also where the configuration does not say so */
     ranks *ranks;        /* processes that share the work; NULL: this one alone */

@@ -7,6 +7,7 @@
 
 #include "graph/differentiate.h"
 #include "train/initial.h"
+#include "train/lora.h"
 #include "train/optimizer.h"
 
 /* Values of gradients that go to the other ranks at once. */
@@ -18,8 +19,11 @@ enum { EXCHANGE = 1 << 20 };
 static uint32_t describe(train_task *task, graph *g, bool sums) {
     const train_context *c = task->context;
     tensor losses[TASK_LOSSES_MAX] = {0};
+    const graph_adapters adapters = train_lora_adapters(&c->config->lora);
+    if (adapters.rank) g->adapters = &adapters;
     const uint32_t count = task->functions->describe(task, g, losses);
-    graph_make_trainable(g, NULL, NULL);
+    g->adapters = NULL;
+    graph_make_trainable(g, adapters.rank ? graph_is_adapter : NULL, NULL);
     for (uint32_t i = 0; i < count; i++) {
         char name[24];
         snprintf(name, sizeof name, "loss.%u", (unsigned)i);
@@ -39,6 +43,11 @@ static uint32_t describe(train_task *task, graph *g, bool sums) {
     optimizer_describe(g, &gradients, &optimizer);
     graph_gradients_release(g->host, &gradients);
     return count;
+}
+
+/* Parameters that are trained are states; the others are constants. */
+static bool is_trained(const plan *p, const plan_piece *piece) {
+    return p->buffers[piece->buffer].role == PLAN_ROLE_STATE;
 }
 
 static mzt_status find_buffers(train_step *s, const train_task *task, mzt_error *error) {
@@ -62,7 +71,7 @@ static mzt_status find_buffers(train_step *s, const train_task *task, mzt_error 
     s->flops = plan_flops(p, s->phase) * (s->batches / ranks_count(task->context->ranks));
     if (s->update != PLAN_NONE) s->flops += plan_flops(p, s->update);
     for (uint32_t i = 0; i < p->piece_count; i++)
-        s->parameters += initial_count(&p->pieces[i]);
+        *(is_trained(p, &p->pieces[i]) ? &s->parameters : &s->frozen) += initial_count(&p->pieces[i]);
     return MZT_OK;
 }
 
@@ -95,8 +104,9 @@ static mzt_status begin_piece(train_step *s, train_task *task, const plan_piece 
                               const weights_set *const *sets, uint32_t set_count, mzt_error *error) {
     const base_host *host = task->context->host;
     const char *name = plan_string(s->network.plan, piece->name);
-    const uint64_t count = initial_count(piece), bytes = count * sizeof(float);
-    float *values = host_calloc(host, (size_t)count, sizeof *values);
+    const dtype type = (dtype)s->network.plan->buffers[piece->buffer].dtype;
+    const uint64_t count = initial_count(piece), bytes = count * dtype_size(type);
+    void *values = host_calloc(host, (size_t)count, dtype_size(type));
     if (!values) return error_memory(error, name, bytes);
     const weights_set *found = NULL;
     for (uint32_t i = 0; i < set_count && !found; i++)
@@ -106,24 +116,40 @@ static mzt_status begin_piece(train_step *s, train_task *task, const plan_piece 
         uint64_t shape[4];
         for (uint32_t i = 0; i < piece->rank; i++)
             shape[i] = piece->shape[i];
-        status = weights_load(found, name, shape, piece->rank, layout_of(piece, true), DTYPE_F32, values,
-                              bytes, error);
+        status =
+            weights_load(found, name, shape, piece->rank, layout_of(piece, true), type, values, bytes, error);
+    } else if (!is_trained(s->network.plan, piece)) {
+        status = error_set(error, MZT_ERROR_NOT_FOUND, "%s: there is no tensor \"%s\"",
+                           set_count ? weights_name(sets[0]) : "training", name);
+    } else if (graph_is_adapter(NULL, name)) {
+        train_lora_initial(name, piece, task->context->seed, values);
     } else {
         initial_values(name, piece, task->context->seed, values);
     }
     if (status >= 0)
-        status = program_write(s->network.program, piece->buffer, piece->element * sizeof(float), values,
+        status = program_write(s->network.program, piece->buffer, piece->element * dtype_size(type), values,
                                bytes, error);
     host_free(host, values);
     return status;
 }
 
-mzt_status train_step_begin(train_step *s, train_task *task, mzt_error *error) {
+/* All pieces that are trained, or all that are not. */
+static mzt_status begin_pieces(train_step *s, train_task *task, bool trained, mzt_error *error) {
     const plan *p = s->network.plan;
     const weights_set *sets[2] = {NULL, NULL};
     const uint32_t set_count = task->functions->initial_weights(task, sets);
     for (uint32_t i = 0; i < p->piece_count; i++)
-        TRY(begin_piece(s, task, &p->pieces[i], sets, set_count, error));
+        if (is_trained(p, &p->pieces[i]) == trained)
+            TRY(begin_piece(s, task, &p->pieces[i], sets, set_count, error));
+    return MZT_OK;
+}
+
+mzt_status train_step_freeze(train_step *s, train_task *task, mzt_error *error) {
+    return begin_pieces(s, task, false, error);
+}
+
+mzt_status train_step_begin(train_step *s, train_task *task, mzt_error *error) {
+    TRY(begin_pieces(s, task, true, error));
     TRY(optimizer_reset(s->network.program, error));
     return optimizer_set_scale(s->network.program, task->context->config->optimizer.loss_scale, error);
 }
@@ -201,11 +227,15 @@ static mzt_status save_weights(train_step *s, train_task *task, checkpoint_write
     tensor_blocks b;
     mzt_status status = blocks_create(&b, task->context->host, p->piece_count, error);
     for (uint32_t i = 0; status >= 0 && i < p->piece_count; i++) {
-        if (strcmp(task->functions->file_of(task, plan_string(p, p->pieces[i].name)), file) == 0)
+        if (is_trained(p, &p->pieces[i]) &&
+            strcmp(task->functions->file_of(task, plan_string(p, p->pieces[i].name)), file) == 0)
             status = read_piece(s, &p->pieces[i], &b, error);
     }
     static const char *const metadata[] = {"format", "pt"}; /* other readers of such folders insist on it */
-    if (status >= 0) status = checkpoint_tensors(c, file, b.list, b.count, metadata, 1, error);
+    const lora_options *lora = &task->context->config->lora;
+    if (status >= 0)
+        status = lora->rank ? train_lora_save(c, b.host, lora, b.list, b.count, error)
+                            : checkpoint_tensors(c, file, b.list, b.count, metadata, 1, error);
     blocks_free(&b);
     return status;
 }
@@ -298,7 +328,8 @@ static mzt_status run_phase(train_step *s, uint32_t index, double *seconds, mzt_
 mzt_status train_step_run(train_step *s, train_step_result *result, double *seconds, mzt_error *error) {
     float value;
     for (uint32_t i = 0; i < s->network.plan->phase_count; i++)
-        if (i != s->update) TRY(run_phase(s, i, seconds, error));
+        if (i == s->phase || (i != s->update && !s->set_up)) TRY(run_phase(s, i, seconds, error));
+    s->set_up = true;
     for (uint32_t i = 0; i < s->loss_count; i++) {
         TRY(program_read(s->network.program, s->losses[i], 0, &value, sizeof value, error));
         result->loss += (double)value / s->batches;

@@ -12,8 +12,9 @@ typedef struct train_step {
                                phase of its own, else PLAN_NONE */
     uint32_t table, counter, part, norm, scale; /* buffers; part, scale: PLAN_NONE where there is none */
     uint32_t loss_count, losses[TASK_LOSSES_MAX];
-    uint32_t batches;           /* whose gradients are added up: all that make up a step, on all ranks */
-    uint64_t parameters, flops; /* values that are trained; of one step, on this rank */
+    bool set_up; /* what depends on constants alone has been computed */
+    uint32_t batches; /* whose gradients are added up: all that make up a step, on all ranks */
+    uint64_t parameters, frozen, flops; /* values that are trained, that are not; of one step, on this rank */
 } train_step;
 
 /* Compiles and prepares. A step of one batch on one rank is a single phase, hence one recording; otherwise
@@ -25,6 +26,10 @@ void train_step_destroy(train_step *s); /* zeroed is accepted */
 /* Parameters from the task's initial weights, and what those do not hold from random numbers; then the
  * optimiser's state. */
 mzt_status train_step_begin(train_step *s, train_task *task, mzt_error *error);
+
+/* What is not trained, from the initial weights: before the program is sealed, also where states were loaded.
+ * NOT_FOUND naming a tensor that they lack. */
+mzt_status train_step_freeze(train_step *s, train_task *task, mzt_error *error);
 
 /* Writes the files of weights (the averaged ones, under the checkpoint's names), and
  * training_state.safetensors: every state, with the given pairs of metadata. */

@@ -95,6 +95,8 @@ mzt_status command_train(command_context *context, int argc, char **argv, mzt_er
         {'o', "output", "DIR", "where checkpoints, log and samples go", OPTION_TEXT, &r.output, 0, 0, NULL},
         {0, "init", "MODEL", "a folder to begin from; a denoiser needs one with an autoencoder", OPTION_TEXT,
          &r.init, 0, 0, NULL},
+        {0, "lora", "RANK", "train low-rank adapters of the --init model; see docs/lora.md", OPTION_COUNT, &r.lora,
+         1, 4096, NULL},
         {0, "resume", NULL, "go on from DIR/latest", OPTION_FLAG, &r.resume, 0, 0, NULL},
         {0, "minutes", "M", "stop after M minutes", OPTION_NUMBER, &r.minutes, 0, 1e7, NULL},
         {0, "steps", "N", "stop at step N; default: the configuration's optimizer.steps", OPTION_NUMBER,
