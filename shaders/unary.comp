@@ -36,5 +36,7 @@ void main() {
     if (p.kind == UNARY_GELU) v = gelu(v);
     if (p.kind == UNARY_QUICK_GELU) v = quick_gelu(v);
     if (p.kind == UNARY_EXP) v = exp(v);
+    if (p.kind == UNARY_TANH) v = V(1.0) - V(2.0) / (exp(V(2.0) * v) + V(1.0)); // tanh() overflows on some drivers
+    if (p.kind == UNARY_RELU) v = max(v, V(0.0));
     result[i] = OUT_TYPE(v);
 }

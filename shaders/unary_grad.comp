@@ -17,5 +17,10 @@ void main() {
     if (p.kind == UNARY_SILU || p.kind == UNARY_QUICK_GELU) slope = swish_slope(p.kind == UNARY_SILU ? 1.0 : 1.702, v);
     if (p.kind == UNARY_GELU) slope = gelu_slope(v);
     if (p.kind == UNARY_EXP) slope = exp(v);
+    if (p.kind == UNARY_TANH) {
+        float t = 1.0 - 2.0 / (exp(2.0 * v) + 1.0);
+        slope = 1.0 - t * t;
+    }
+    if (p.kind == UNARY_RELU) slope = v > 0.0 ? 1.0 : 0.0;
     dx[i] = A(p.scale * slope * float(dy[i]));
 }

@@ -183,6 +183,10 @@ static inline float sigmoid(float x) {
     return 1.0f / (1.0f + exponential(-x));
 }
 
+static inline float hyperbolic_tangent(float x) {
+    return 1.0f - 2.0f / (1.0f + exponential(2.0f * x));
+}
+
 /* x * (1 + erf(x / sqrt 2)) / 2 through erfc(z) = t exp(-z^2 + P(t)), t = 2 / (2 + z), z >= 0, with the
  * Chebyshev fit of Press et al., "Numerical Recipes", 6.2: relative error below 1.2e-7, so that the small
  * values at large negative x are right too. */
@@ -238,6 +242,12 @@ static void KERNEL(activate)(uint32_t kind, float *x, size_t count) {
     } else if (kind == UNARY_EXP) {
         for (size_t i = 0; i < count; i++)
             x[i] = exponential(x[i]);
+    } else if (kind == UNARY_TANH) {
+        for (size_t i = 0; i < count; i++)
+            x[i] = hyperbolic_tangent(x[i]);
+    } else if (kind == UNARY_RELU) {
+        for (size_t i = 0; i < count; i++)
+            x[i] = x[i] <= 0 ? 0 : x[i]; /* NaN stays NaN */
     }
 }
 
@@ -254,6 +264,12 @@ static void KERNEL(slope)(uint32_t kind, float *x, size_t count) {
     } else if (kind == UNARY_EXP) {
         for (size_t i = 0; i < count; i++)
             x[i] = exponential(x[i]);
+    } else if (kind == UNARY_TANH) {
+        for (size_t i = 0; i < count; i++)
+            x[i] = 1.0f - hyperbolic_tangent(x[i]) * hyperbolic_tangent(x[i]);
+    } else if (kind == UNARY_RELU) {
+        for (size_t i = 0; i < count; i++)
+            x[i] = x[i] <= 0 ? 0.0f : 1.0f;
     } else {
         for (size_t i = 0; i < count; i++)
             x[i] = 1.0f;

@@ -29,6 +29,10 @@ double reference_activation(uint32_t kind, double x) {
         return x / (1 + exp(-1.702 * x));
     case UNARY_EXP:
         return exp(x);
+    case UNARY_TANH:
+        return tanh(x);
+    case UNARY_RELU:
+        return x > 0 ? x : 0;
     default:
         return x;
     }

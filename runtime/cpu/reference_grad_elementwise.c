@@ -20,6 +20,10 @@ double reference_activation_slope(uint32_t kind, double x) {
         return swish_slope(1.702, x);
     case UNARY_EXP:
         return exp(x);
+    case UNARY_TANH:
+        return 1 - tanh(x) * tanh(x);
+    case UNARY_RELU:
+        return x > 0;
     default:
         return 1;
     }

@@ -200,7 +200,7 @@ static void check_small(op_checker *c, op o, const op_params *p) {
         break;
     case OP_UNARY:
         POSITIVE(unary, count);
-        op_at_most(c, "kind", p->unary.kind, UNARY_EXP, "a known kind");
+        op_at_most(c, "kind", p->unary.kind, UNARY_KINDS - 1, "a known kind");
         op_finite(c, "scale", p->unary.scale);
         op_finite(c, "shift", p->unary.shift);
         break;

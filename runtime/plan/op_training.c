@@ -178,7 +178,7 @@ void op_training_check(op_checker *c, op o, const op_params *p) {
         break;
     case OP_UNARY_GRAD:
         POSITIVE(unary_grad, count);
-        op_at_most(c, "kind", p->unary_grad.kind, UNARY_EXP, "a known kind");
+        op_at_most(c, "kind", p->unary_grad.kind, UNARY_KINDS - 1, "a known kind");
         op_finite(c, "scale", p->unary_grad.scale);
         op_finite(c, "shift", p->unary_grad.shift);
         break;

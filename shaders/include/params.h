@@ -244,6 +244,9 @@
 #define UNARY_GELU       2u  /* exact: x * (1 + erf(x / sqrt 2)) / 2 */
 #define UNARY_QUICK_GELU 3u  /* x * sigmoid(1.702 x) */
 #define UNARY_EXP        4u
+#define UNARY_TANH       5u
+#define UNARY_RELU       6u
+#define UNARY_KINDS      7u
 
 /* The most slots, and the floats in a row of the sampler's table. */
 #define SAMPLER_MAX_SLOTS   6u

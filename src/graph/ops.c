@@ -4,9 +4,9 @@
 #include <math.h>
 
 tensor graph_unary(graph *g, tensor x, uint32_t kind, float scale, float shift, dtype type) {
-    static const char *const names[] = {"cast", "silu", "gelu", "quick_gelu", "exp"};
+    static const char *const names[] = {"cast", "silu", "gelu", "quick_gelu", "exp", "tanh", "relu"};
     if (!graph_ok(g)) return TENSOR_NONE;
-    const char *name = kind > UNARY_EXP                                       ? "unary"
+    const char *name = kind >= UNARY_KINDS                                    ? "unary"
                        : kind == UNARY_IDENTITY && (scale != 1 || shift != 0) ? "scale"
                                                                               : names[kind];
     op_params params = {

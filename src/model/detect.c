@@ -183,9 +183,70 @@ mzt_status unet_config_detect(const weights_set *set, unet_config *config, mzt_e
 /* ------------------------------------------------------------------------------------------- autoencoder --
  */
 
+/* The layers of one half of a tiny autoencoder, from their numbers: blocks between convolutions. Levels are
+ * closed by a convolution on the way down (the next level's) and up (their own). */
+static mzt_status read_tiny_half(const weights_set *set, const char *half, uint32_t *levels, uint32_t *blocks,
+                                 mzt_error *error) {
+    const bool up = strcmp(half, "decoder") == 0;
+    uint32_t layer = up ? 2 : 1, level = 0;
+    blocks[0] = 0;
+    for (;; layer++) {
+        if (find(set, "%s.layers.%u.conv.0.weight", half, (unsigned)layer)) {
+            blocks[level]++;
+        } else if (find(set, "%s.layers.%u.weight", half, (unsigned)layer) && level + 1 < VAE_MAX_LEVELS) {
+            blocks[++level] = 0;
+        } else if (!up || !find(set, "%s.layers.%u.weight", half, (unsigned)layer + 1)) {
+            break; /* not the number of an enlarging */
+        }
+    }
+    *levels = level;
+    if (level > 0 && level < VAE_MAX_LEVELS) return MZT_OK;
+    return error_set(error, MZT_ERROR_FORMAT, "%s: a tiny autoencoder of %u levels", weights_name(set),
+                     (unsigned)level);
+}
+
+static mzt_status detect_tiny(const weights_set *set, vae_config *c, mzt_error *error) {
+    const bool down = find(set, "encoder.layers.0.weight") != NULL,
+               up = find(set, "decoder.layers.0.weight") != NULL;
+    uint32_t levels = 0;
+    *c =
+        (vae_config){.tiny = true, .patch_size = 1, .in_channels = 3, .out_channels = 3, .scaling_factor = 1};
+    if (down) {
+        TRY(read_tiny_half(set, "encoder", &c->levels, c->tiny_down, error));
+        TRY(channels_of(set, "encoder.layers.0.weight", 0, &c->channels[0], error));
+        TRY(channels_of(set, "encoder.layers.0.weight", 1, &c->in_channels, error));
+    }
+    if (up) {
+        char name[40];
+        TRY(read_tiny_half(set, "decoder", &levels, c->tiny_up, error));
+        TRY(channels_of(set, "decoder.layers.0.weight", 0, &c->channels[0], error));
+        TRY(channels_of(set, "decoder.layers.0.weight", 1, &c->latent_channels, error));
+        uint32_t last = 1;
+        for (uint32_t level = 0; level < levels; level++)
+            last += c->tiny_up[level] + 1 + (level + 1 < levels);
+        snprintf(name, sizeof name, "decoder.layers.%u.weight", (unsigned)last);
+        TRY(channels_of(set, name, 0, &c->out_channels, error));
+        if (down && levels != c->levels)
+            return error_set(error, MZT_ERROR_FORMAT, "%s: %u levels down and %u up", weights_name(set),
+                             (unsigned)c->levels, (unsigned)levels);
+        c->levels = levels;
+    } else {
+        c->latent_channels = 4;
+    }
+    for (uint32_t level = 1; level < c->levels; level++)
+        c->channels[level] = c->channels[0];
+    if (c->latent_channels == 4) return MZT_OK;
+    return error_set(
+        error, MZT_ERROR_UNSUPPORTED,
+        "%s: a tiny autoencoder of %u latent channels (Stable Diffusion 3, Flux) is not supported",
+        weights_name(set), (unsigned)c->latent_channels);
+}
+
 mzt_status vae_config_detect(const weights_set *set, bool xl, vae_config *config, mzt_error *error) {
     memset(config, 0, sizeof *config);
     char name[80];
+    if (find(set, "encoder.layers.0.weight") || find(set, "decoder.layers.0.weight"))
+        return detect_tiny(set, config, error);
     config->groups = DETECT_GROUPS;
     config->patch_size = 1;
     config->levels = count_of(set, "encoder.down_blocks.", ".resnets.0.conv1.weight", VAE_MAX_LEVELS);

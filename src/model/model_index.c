@@ -16,7 +16,7 @@ static const struct component_row {
     bool required;
 } component_rows[MODEL_COMPONENT_COUNT] = {
     [MODEL_UNET] = {"unet", {"UNet2DConditionModel"}, true},
-    [MODEL_VAE] = {"vae", {"AutoencoderKL"}, true},
+    [MODEL_VAE] = {"vae", {"AutoencoderKL", "AutoencoderTiny"}, true},
     [MODEL_SCHEDULER] = {"scheduler", {NULL}, true},
     [MODEL_TEXT_ENCODER] = {"text_encoder", {"CLIPTextModel", "CLIPTextModelWithProjection"}, false},
     [MODEL_TEXT_ENCODER_2] = {"text_encoder_2", {"CLIPTextModelWithProjection"}, false},

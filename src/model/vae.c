@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "model/vae_tiny.h"
+
 #define VAE_EPS 1e-6f /* of every group norm */
 
 typedef struct vae_builder {
@@ -62,6 +64,7 @@ static tensor finish(const vae_builder *b, tensor x, uint32_t cout) {
 }
 
 tensor vae_describe_encoder(graph *g, const vae_config *config, tensor picture, const vae_options *options) {
+    if (config->tiny) return vae_tiny_describe_encoder(g, config, picture, options);
     const vae_builder builder = {g, config, options ? *options : (vae_options){.has = NULL}};
     const vae_builder *b = &builder;
     const uint32_t factor = vae_factor(config), moments = 2 * config->latent_channels;
@@ -93,6 +96,7 @@ tensor vae_describe_encoder(graph *g, const vae_config *config, tensor picture, 
 }
 
 tensor vae_describe_decoder(graph *g, const vae_config *config, tensor latent, const vae_options *options) {
+    if (config->tiny) return vae_tiny_describe_decoder(g, config, latent, options);
     const vae_builder builder = {g, config, options ? *options : (vae_options){.has = NULL}};
     const vae_builder *b = &builder;
     const uint32_t c = graph_shape(g, latent).c;

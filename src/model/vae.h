@@ -1,4 +1,5 @@
-/* AutoencoderKL as graphs: pictures to latents and back. */
+/* AutoencoderKL (and, where the configuration says so, AutoencoderTiny) as graphs: pictures to latents and
+ * back. */
 #ifndef MODEL_VAE_H
 #define MODEL_VAE_H
 

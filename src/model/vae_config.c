@@ -1,4 +1,5 @@
-/* Reads vae/config.json; see vae_config.h. Meanings and defaults follow diffusers' AutoencoderKL. */
+/* Reads vae/config.json; see vae_config.h. Meanings and defaults follow diffusers' AutoencoderKL and
+ * AutoencoderTiny. */
 #include "model/vae_config.h"
 
 #include <string.h>
@@ -41,8 +42,83 @@ static mzt_status read_shift(json_value root, vae_config *config, mzt_error *err
     return MZT_OK;
 }
 
+static const config_fixed tiny_fixed_options[] = {
+    {"act_fn", {"\"relu\""}, false},
+    {"latent_magnitude",
+     {"3"},
+     false}, /* of the range of pictures made of latents, which are not used here */
+    {"latent_shift", {"0.5"}, false},
+    {"shift_factor", {"0"}, false},
+    {"upsample_fn", {"\"nearest\""}, false},
+    {"upsampling_scaling_factor", {"2"}, false},
+};
+
+static const char *const tiny_known_options[] = {
+    "block_out_channels", "decoder_block_out_channels",
+    "force_upcast",       "encoder_block_out_channels",
+    "in_channels",        "latent_channels",
+    "num_decoder_blocks", "num_encoder_blocks",
+    "out_channels",       "scaling_factor",
+    "sample_size",        NULL,
+};
+
+/* A list of `count` block counts; absent gives `fallback` in the places that it has. */
+static mzt_status read_blocks(json_value root, const char *key, const uint32_t *fallback, uint32_t count,
+                              uint32_t *out, mzt_error *error) {
+    int64_t values[VAE_MAX_LEVELS];
+    uint32_t given;
+    TRY(json_get_ints(root, key, 1, 64, values, VAE_MAX_LEVELS, &given, error));
+    if (given != 0 && given != count)
+        return json_error(root, error, MZT_ERROR_INVALID, "%s has %u entries, expected %u", key,
+                          (unsigned)given, (unsigned)count);
+    for (uint32_t i = 0; i < count; i++)
+        out[i] = given ? (uint32_t)values[i] : fallback[i < 4 ? i : 3];
+    return MZT_OK;
+}
+
+/* Widths that all have to be equal. */
+static mzt_status read_tiny_channels(json_value root, const char *key, uint32_t *channels, uint32_t *levels,
+                                     mzt_error *error) {
+    int64_t values[VAE_MAX_LEVELS];
+    TRY(json_get_ints(root, key, 1, CONFIG_MAX_CHANNELS, values, VAE_MAX_LEVELS, levels, error));
+    if (*levels == 0)
+        for (*levels = 0; *levels < 4; ++*levels)
+            values[*levels] = 64;
+    for (uint32_t i = 0; i < *levels; i++) {
+        if (values[i] != values[0])
+            return json_error(json_get(root, key), error, MZT_ERROR_UNSUPPORTED,
+                              "levels of different widths");
+        channels[i] = (uint32_t)values[i];
+    }
+    return MZT_OK;
+}
+
+static mzt_status read_tiny(json_value root, vae_config *config, mzt_error *error) {
+    static const uint32_t down[] = {1, 3, 3, 3}, up[] = {3, 3, 3, 1};
+    uint32_t ways[VAE_MAX_LEVELS], levels;
+    TRY(config_check(root, tiny_fixed_options, sizeof tiny_fixed_options / sizeof tiny_fixed_options[0],
+                     tiny_known_options, error));
+    config->tiny = true;
+    config->patch_size = 1;
+    TRY(read_tiny_channels(root, "encoder_block_out_channels", config->channels, &config->levels, error));
+    TRY(read_tiny_channels(root, "decoder_block_out_channels", ways, &levels, error));
+    if (levels != config->levels || ways[0] != config->channels[0])
+        return json_error(root, error, MZT_ERROR_UNSUPPORTED, "encoder and decoder of different widths");
+    TRY(read_blocks(root, "num_encoder_blocks", down, levels, config->tiny_down, error));
+    TRY(read_blocks(root, "num_decoder_blocks", up, levels, config->tiny_up, error));
+    TRY(config_u32(root, "in_channels", 1, 1024, 3, &config->in_channels, error));
+    TRY(config_u32(root, "out_channels", 1, 1024, 3, &config->out_channels, error));
+    TRY(config_u32(root, "latent_channels", 1, 1024, 4, &config->latent_channels, error));
+    TRY(json_get_bool(root, "force_upcast", false, &config->force_upcast, error));
+    return config_float(root, "scaling_factor", 0, 1e6, 1, &config->scaling_factor, error);
+}
+
 mzt_status vae_config_read(json_value root, vae_config *config, mzt_error *error) {
+    const char *class;
     memset(config, 0, sizeof *config);
+    TRY(json_as_kind(root, JSON_OBJECT, error));
+    TRY(json_get_string(root, "_class_name", "AutoencoderKL", &class, error));
+    if (strcmp(class, "AutoencoderTiny") == 0) return read_tiny(root, config, error);
     TRY(config_check(root, fixed_options, sizeof fixed_options / sizeof fixed_options[0], known_options,
                      error));
     TRY(config_u32(root, "norm_num_groups", 1, CONFIG_MAX_CHANNELS, 32, &config->groups, error));

@@ -222,7 +222,7 @@ uint32_t ops_pick_count(ops_random *r) {
 
 static void make_unary(ops_random *r, uint32_t index, op_params *params) {
     unary_params *p = &params->unary;
-    *p = (unary_params){.count = 1, .kind = index % 5, .scale = 1};
+    *p = (unary_params){.count = 1, .kind = index % UNARY_KINDS, .scale = 1};
     if (index == 0) return;
     p->count = ops_pick_count(r);
     if (ops_chance(r, 50)) {

@@ -103,7 +103,7 @@ void make_reduce_sum(ops_random *r, uint32_t index, op_params *params) {
 
 void make_unary_grad(ops_random *r, uint32_t index, op_params *params) {
     unary_grad_params *p = &params->unary_grad;
-    *p = (unary_grad_params){.count = 1, .kind = index % 5, .scale = 1};
+    *p = (unary_grad_params){.count = 1, .kind = index % UNARY_KINDS, .scale = 1};
     if (index == 0) return;
     p->count = ops_pick_count(r);
     if (ops_chance(r, 50)) {
