@@ -225,6 +225,7 @@ static void make_unary(ops_random *r, uint32_t index, op_params *params) {
     *p = (unary_params){.count = 1, .kind = index % UNARY_KINDS, .scale = 1};
     if (index == 0) return;
     p->count = ops_pick_count(r);
+    if (p->kind == UNARY_RELU && p->count < 63) p->count = 63; /* a few values may all be cut off */
     if (ops_chance(r, 50)) {
         p->scale = (float)ops_random_uniform(r) * 3;
         p->shift = (float)ops_random_uniform(r);
