@@ -53,8 +53,9 @@ void clip_eos_rows(const clip_config *config, const uint32_t *ids, uint32_t batc
     for (uint32_t b = 0; b < batch; b++, ids += length) {
         uint32_t at = 0;
         if (config->eos == 2) {
+            const uint32_t trained = config->vocabulary - config->added;
             for (uint32_t i = 1; i < length; i++)
-                if (ids[i] > ids[at]) at = i;
+                if (ids[i] < trained && (ids[i] > ids[at] || ids[at] >= trained)) at = i;
         } else {
             for (uint32_t i = length; i-- > 0;)
                 if (ids[i] == config->eos) at = i;

@@ -6,7 +6,8 @@
 #include "json/json.h"
 
 typedef struct clip_config {
-    uint32_t vocabulary; /* token ids are below this */
+    uint32_t vocabulary; /* token ids are below this ... */
+    uint32_t added;      /* ... and the last so many came later than training: textual inversions */
     uint32_t positions;  /* max_position_embeddings: the longest sequence, 77 */
     uint32_t channels;   /* hidden_size */
     uint32_t intermediate;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "pipeline/embedding.h"
 #include "pipeline/model_internal.h"
 #include "weights/lora.h"
 
@@ -71,6 +72,7 @@ mzt_status model_open_with(const base_host *host, const char *path, const model_
     model *m = host_calloc(host, 1, sizeof *m);
     if (!m) return error_memory(error, "model", sizeof *m);
     m->host = host;
+    m->stored = options->stored;
     mzt_status status = MZT_OK;
     char *inside = path_join(host, path, "."); /* exists for folders only */
     if (!inside) status = error_memory(error, path, strlen(path));
@@ -80,6 +82,7 @@ mzt_status model_open_with(const base_host *host, const char *path, const model_
     host_free(host, inside);
     if (status >= 0) status = model_replace_parts(m, options, error);
     if (status >= 0) status = model_open_tokenizers(m, options, error);
+    if (status >= 0) status = model_add_embeddings(m, options->embeddings, options->embedding_count, error);
     if (status >= 0 && options->complete) status = model_check_complete(m, error);
     if (status < 0) {
         model_close(m);
@@ -100,6 +103,8 @@ void model_close(model *m) {
         weights_close(m->weights[i]);
     for (int i = 0; i < MODEL_COMPONENT_COUNT; i++)
         weights_close(m->unchanged[i]);
+    for (int i = 0; i < 2; i++)
+        embedding_rows_destroy(m->host, m->embeddings[i]);
     for (uint32_t i = 0; i < m->file_count; i++)
         weights_close(m->files[i]);
     lora_stack_destroy(m->loras);

@@ -15,6 +15,16 @@
 
 enum { MODEL_FILES = 8 };
 
+/* How devices store matrices; see stored.h. */
+typedef enum weight_choice {
+    WEIGHT_AUTO, /* blocks where the file has blocks, else as activations */
+    WEIGHT_F32,
+    WEIGHT_F16,
+    WEIGHT_BF16,
+    WEIGHT_Q8,
+    WEIGHT_Q4
+} weight_choice;
+
 typedef struct model {
     const base_host *host;
     model_index index;                           /* of a single file: without components' folders */
@@ -24,25 +34,30 @@ typedef struct model {
     weights_set
         *unchanged[MODEL_COMPONENT_COUNT]; /* ... and the sets below those in `weights` that have them */
     clip_config text[2];
-    bpe *tokenizer[2]; /* NULL: the folder has none (token ids must then be given) */
+    bpe *tokenizer[2];  /* NULL: the folder has none (token ids must then be given) */
     known_words *words; /* NULL: not known which words the model was trained on */
     unet_config unet;
     vae_config vae;
     sampler_config sampler;
-    weights_set *files[MODEL_FILES]; /* what `weights` are views over, where they are */
+    struct embedding_rows *embeddings[2]; /* rows behind each text encoder's own; see embedding.h */
+    weights_set *files[MODEL_FILES];      /* what `weights` are views over, where they are */
     uint32_t file_count;
-    char summary[160]; /* "SD 1.x, epsilon, f16, 1.07 B parameters" */
+    weight_choice stored; /* on devices */
+    char summary[160];    /* "SD 1.x, epsilon, f16, 1.07 B parameters" */
 } model;
 
 /* What stands in for parts of the model, and what its files may leave open. Zero: nothing. */
 typedef struct model_options {
     const char *vae; /* a file, or a component folder; a tiny autoencoder's decoder brings its encoder's file
                         along if that lies beside it */
-    const char *text_encoders[2]; /* files or component folders, in any order */
-    const char *tokenizer;        /* a file or folder that bpe_load takes */
-    const char *data_folder;      /* where CLIP's vocabulary is looked for last */
-    const char *prediction;       /* "epsilon" or "v": what the UNet predicts */
-    bool complete;                /* all that making pictures from prompts takes must be there */
+    const char *text_encoders[2];  /* files or component folders, in any order */
+    const char *tokenizer;         /* a file or folder that bpe_load takes */
+    const char *data_folder;       /* where CLIP's vocabulary is looked for last */
+    const char *prediction;        /* "epsilon" or "v": what the UNet predicts */
+    const char *const *embeddings; /* [embedding_count] files of textual inversions; see embedding.h */
+    uint32_t embedding_count;
+    weight_choice stored; /* on devices */
+    bool complete;        /* all that making pictures from prompts takes must be there */
 } model_options;
 
 /* Opens a folder with model_index.json, or a file of weights (see checkpoint.h). Every component is read and

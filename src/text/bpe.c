@@ -45,13 +45,17 @@ bool bpe_find(const bpe *tokenizer, const char *piece, uint32_t *id) {
 /* -----------------------------------------------------------------------------------------------------
  * encoding -- */
 
-static mzt_status add_id(const bpe *tokenizer, bpe_ids *list, uint32_t piece, mzt_error *error) {
-    uint32_t id = tokenizer->pieces.pieces[piece].id;
-    if (id == VOCABULARY_NONE) id = tokenizer->pieces.pieces[tokenizer->special[BPE_UNKNOWN]].id;
+static mzt_status append_id(const bpe *tokenizer, bpe_ids *list, uint32_t id, mzt_error *error) {
     if (!HOST_GROW(tokenizer->host, list->ids, list->count, list->capacity))
         return error_memory(error, "token ids", list->count);
     list->ids[list->count++] = id;
     return MZT_OK;
+}
+
+static mzt_status add_id(const bpe *tokenizer, bpe_ids *list, uint32_t piece, mzt_error *error) {
+    uint32_t id = tokenizer->pieces.pieces[piece].id;
+    if (id == VOCABULARY_NONE) id = tokenizer->pieces.pieces[tokenizer->special[BPE_UNKNOWN]].id;
+    return append_id(tokenizer, list, id, error);
 }
 
 /* The special token at text[at..length), the longest if several match; NONE if there is none. */
@@ -67,6 +71,62 @@ static uint32_t special_at(const bpe *tokenizer, const char *text, size_t length
         *bytes = piece->length;
     }
     return best;
+}
+
+static char small(char c) {
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+/* Whether `a` and `b` are equal but for the size of letters. */
+static bool same_word(const char *a, const char *b, size_t length) {
+    for (size_t i = 0; i < length; i++)
+        if (small(a[i]) != small(b[i])) return false;
+    return true;
+}
+
+static bool joins_words(char c) {
+    return (small(c) >= 'a' && small(c) <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+}
+
+/* The longest added word at text[at..length), by itself; NULL if there is none. */
+static const bpe_added *added_at(const bpe *tokenizer, const char *text, size_t length, size_t at) {
+    const bpe_added *best = NULL;
+    for (uint32_t i = 0; i < tokenizer->added_count; i++) {
+        const bpe_added *a = &tokenizer->added[i];
+        const size_t end = at + a->length;
+        if (end > length || (best && a->length <= best->length) || !same_word(text + at, a->word, a->length))
+            continue;
+        if (at > 0 && joins_words(text[at]) && joins_words(text[at - 1])) continue;
+        if (end < length && joins_words(text[end]) && joins_words(text[end - 1])) continue;
+        best = a;
+    }
+    return best;
+}
+
+mzt_status bpe_add_word(bpe *tokenizer, const char *word, uint32_t first, uint32_t count, mzt_error *error) {
+    const size_t length = strlen(word);
+    char shown[80];
+    if (length == 0 || length > 255)
+        return error_set(error, MZT_ERROR_INVALID, "word \"%s\": expected 1 to 255 bytes",
+                         error_text(shown, sizeof shown, word));
+    for (uint32_t i = 0; i < tokenizer->added_count; i++)
+        if (tokenizer->added[i].length == length && same_word(tokenizer->added[i].word, word, length))
+            return error_set(error, MZT_ERROR_INVALID, "word \"%s\" is added twice",
+                             error_text(shown, sizeof shown, word));
+    char *copy = host_strdup(tokenizer->host, word);
+    if (!copy ||
+        !HOST_GROW(tokenizer->host, tokenizer->added, tokenizer->added_count, tokenizer->added_capacity)) {
+        host_free(tokenizer->host, copy);
+        return error_memory(error, "word", length);
+    }
+    tokenizer->added[tokenizer->added_count++] = (bpe_added){copy, (uint32_t)length, first, count};
+    return MZT_OK;
+}
+
+uint32_t bpe_group(const bpe *tokenizer, uint32_t id) {
+    for (uint32_t i = 0; i < tokenizer->added_count; i++)
+        if (tokenizer->added[i].first == id) return tokenizer->added[i].count;
+    return 1;
 }
 
 /* Puts a word's bytes as pieces into the scratch memory; returns their number. */
@@ -138,13 +198,16 @@ mzt_status bpe_encode(const bpe *tokenizer, const char *text, size_t length, uin
     while (status >= 0 && at < length) {
         size_t bytes;
         uint32_t special = special_at(tokenizer, text, length, at, &bytes);
-        if (special == VOCABULARY_NONE) {
+        const bpe_added *added = special == VOCABULARY_NONE ? added_at(tokenizer, text, length, at) : NULL;
+        if (special == VOCABULARY_NONE && !added) {
             at++;
             continue;
         }
         status = encode_stretch(tokenizer, text + from, at - from, &list, error);
-        if (status >= 0) status = add_id(tokenizer, &list, special, error);
-        from = at += bytes;
+        if (status >= 0 && !added) status = add_id(tokenizer, &list, special, error);
+        for (uint32_t i = 0; added && i < added->count && status >= 0; i++)
+            status = append_id(tokenizer, &list, added->first + i, error);
+        from = at += added ? added->length : bytes;
     }
     if (status >= 0) status = encode_stretch(tokenizer, text + from, length - from, &list, error);
     if (status < 0) {

@@ -42,6 +42,15 @@ mzt_status bpe_create(const base_host *host, const char *name, const void *vocab
 
 void bpe_destroy(bpe *tokenizer); /* NULL is accepted */
 
+/* From now on `word` stands for `count` ids from `first` on, wherever it is a word of its own: no letter,
+ * digit,
+ * '_' or '-' touches it. Small and capital letters of ASCII are the same. Before the tokenizer is shared by
+ * threads. INVALID for an empty word, one beyond 255 bytes, or one that is there already; OUT_OF_MEMORY. */
+mzt_status bpe_add_word(bpe *tokenizer, const char *word, uint32_t first, uint32_t count, mzt_error *error);
+
+/* How many ids belong together from this one on: those of an added word if `id` is its first, else 1. */
+uint32_t bpe_group(const bpe *tokenizer, uint32_t id);
+
 /* All tokens of `length` bytes of text, without begin and end. *ids is a fresh block of *count ids (non-NULL
  * also when empty), to be released with the host's host_free. INVALID for text that is too long,
  * OUT_OF_MEMORY. */

@@ -7,8 +7,16 @@
 
 enum { BPE_BEGIN, BPE_END, BPE_PADDING, BPE_UNKNOWN, BPE_SPECIAL_COUNT };
 
+/* A word that stands for ids of its own. */
+typedef struct bpe_added {
+    char *word;
+    uint32_t length, first, count; /* ids first ... first + count - 1 */
+} bpe_added;
+
 struct bpe {
     const base_host *host;
+    bpe_added *added;
+    uint32_t added_count, added_capacity;
     vocabulary pieces;
     uint32_t special[BPE_SPECIAL_COUNT]; /* pieces */
     uint32_t max_length;

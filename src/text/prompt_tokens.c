@@ -97,8 +97,11 @@ static mzt_status add_run_tokens(chunker *c, const prompt_run *run) {
     uint32_t *ids, count;
     TRY(bpe_encode(c->tokenizer, run->text, run->length, &ids, &count, c->error));
     mzt_status status = MZT_OK;
-    for (uint32_t i = 0; i < count && status >= 0; i++)
-        status = add_token(c, ids[i], (float)run->weight);
+    for (uint32_t i = 0; i < count && status >= 0; i++) {
+        const uint32_t together = bpe_group(c->tokenizer, ids[i]); /* ids of one word stay in one chunk */
+        if (together > 1 && together <= c->room && c->filled + together > c->room) status = next_chunk(c);
+        if (status >= 0) status = add_token(c, ids[i], (float)run->weight);
+    }
     host_free(c->host, ids);
     return status;
 }

@@ -246,6 +246,20 @@ static mzt_status convert_values(const weights_tensor *tensor, uint64_t first, u
     return MZT_OK;
 }
 
+/* Its own rows, then those behind them. */
+static mzt_status convert_both(const weights_tensor *tensor, uint64_t first, uint64_t count, dtype to,
+                               void *out, mzt_error *error) {
+    const uint64_t own = tensor->count - tensor->tail->count;
+    const uint64_t taken = first >= own ? 0 : own - first < count ? own - first : count;
+    weights_tensor head = *tensor;
+    head.tail = NULL;
+    head.count = own;
+    if (taken > 0) TRY(weights_convert(&head, first, taken, to, out, error));
+    if (taken == count) return MZT_OK;
+    return weights_convert(tensor->tail, first + taken - own, count - taken, to,
+                           (uint8_t *)out + taken * dtype_size(to), error);
+}
+
 mzt_status weights_convert(const weights_tensor *tensor, uint64_t first, uint64_t count, dtype to, void *out,
                            mzt_error *error) {
     if (first > tensor->count || count > tensor->count - first) {
@@ -255,6 +269,7 @@ mzt_status weights_convert(const weights_tensor *tensor, uint64_t first, uint64_
                          (unsigned long long)count, (unsigned long long)tensor->count);
     }
     if (count == 0) return MZT_OK;
+    if (tensor->tail) return convert_both(tensor, first, count, to, out, error);
     const size_t size = types[tensor->dtype].size;
     const bool plain = !tensor->transposed && tensor->scale == 0.0f && !tensor->overlay;
     if (to == DTYPE_U32) return convert_to_u32(tensor, first, count, out, error);
@@ -287,7 +302,7 @@ mzt_status weights_rows(const weights_tensor *tensor, uint64_t first, uint64_t r
                          (unsigned long long)(tensor->rank ? tensor->shape[0] : 1));
     const uint64_t each = tensor->shape[0] ? tensor->count / tensor->shape[0] : 0;
     uint64_t begin, length;
-    if (tensor->transposed || !weights_dtype_bytes(tensor->dtype, first * each, &begin) ||
+    if (tensor->transposed || tensor->tail || !weights_dtype_bytes(tensor->dtype, first * each, &begin) ||
         !weights_dtype_bytes(tensor->dtype, rows * each, &length))
         return error_set(error, MZT_ERROR_INVALID, "%s: tensor \"%s\" (%s): rows cannot be cut", tensor->file,
                          name, types[tensor->dtype].name);

@@ -82,6 +82,9 @@ typedef struct weights_tensor {
     float scale;                    /* every stored element times this; 0: no scale */
     const weights_overlay *overlay; /* NULL: none */
     uint64_t origin;                /* where element 0 stands in the tensor that the overlay knows */
+    /* Rows that follow its own, in a record of their own (whose overlay counts from its first row); `shape`
+     * and `count` are those of both together. NULL: none. */
+    const struct weights_tensor *tail;
 } weights_tensor;
 
 /* Elements [first, first + count) of a tensor in row-major order, converted into `out`, an aligned array of
@@ -95,7 +98,7 @@ mzt_status weights_convert(const weights_tensor *tensor, uint64_t first, uint64_
                            mzt_error *error);
 
 /* The tensor made of rows [first, first + rows) along axis 0, with the same bytes. INVALID beyond the shape,
- * for a scalar, and for block types whose cut would not lie between blocks. */
+ * for a scalar, for a tensor with a tail, and for block types whose cut would not lie between blocks. */
 mzt_status weights_rows(const weights_tensor *tensor, uint64_t first, uint64_t rows, weights_tensor *part,
                         mzt_error *error);
 

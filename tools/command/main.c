@@ -17,6 +17,7 @@ static const struct {
     {"sheet", command_sheet, "tile pictures into one"},
     {"noise", command_noise, "a picture turning into noise, as in training"},
     {"train", command_train, "train a network on captioned pictures"},
+    {"convert", command_convert, "write a model as a folder or a single file"},
     {"devices", command_devices, "list the devices that can run it"},
     {"inspect", command_inspect, "parameters, FLOP, dispatches and memory of a model"},
     {"tokenize", command_tokenize, "token ids of a text"},

@@ -103,6 +103,13 @@ static mzt_status store(const option *o, const char *text, mzt_error *error) {
     switch (o->kind) {
     case OPTION_FLAG: *(bool *)o->target = true; return MZT_OK;
     case OPTION_TEXT: *(const char **)o->target = text; return MZT_OK;
+    case OPTION_LIST: {
+        option_list *list = o->target;
+        if (list->count == OPTION_LIST_MAX)
+            return error_set(error, MZT_ERROR_INVALID, "--%s: at most %d of them", o->name, OPTION_LIST_MAX);
+        list->items[list->count++] = text;
+        return MZT_OK;
+    }
     default: return parse_number(o, text, error);
     }
 }

@@ -4,7 +4,21 @@
 
 #include "base/host.h"
 
-typedef enum option_kind { OPTION_FLAG, OPTION_TEXT, OPTION_COUNT, OPTION_NUMBER, OPTION_SEED } option_kind;
+typedef enum option_kind {
+    OPTION_FLAG,
+    OPTION_TEXT,
+    OPTION_COUNT,
+    OPTION_NUMBER,
+    OPTION_SEED,
+    OPTION_LIST /* may be given several times */
+} option_kind;
+
+enum { OPTION_LIST_MAX = 64 };
+
+typedef struct option_list {
+    const char *items[OPTION_LIST_MAX];
+    uint32_t count;
+} option_list;
 
 typedef struct option {
     char letter;          /* 'o' for -o, or 0 */
@@ -12,7 +26,7 @@ typedef struct option {
     const char *argument; /* what --help calls the value: "FILE"; NULL for flags */
     const char *help;
     option_kind kind;
-    void *target;     /* bool, const char *, uint32_t, double or uint64_t; holds the default before parsing */
+    void *target;     /* bool, const char *, uint32_t, double, uint64_t or option_list; holds the default before parsing */
     double low, high; /* range of COUNT and NUMBER, both included */
     bool *given;      /* set when the option occurs; may be NULL */
 } option;
