@@ -86,6 +86,7 @@ void api_texts_destroy(const base_host *host, struct job_texts *texts); /* NULL 
 mzt_status api_request(const base_host *host, const mzt_job_params *params, generate_request *request,
                        struct job_texts **texts, image pictures[2], mzt_error *error);
 
+mzt_status api_rng(mzt_rng given, random_kind *out, mzt_error *error);
 mzt_status api_precision(mzt_precision given, precision *out, mzt_error *error);
 
 /* -- numbers between threads -- */

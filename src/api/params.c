@@ -87,7 +87,7 @@ static mzt_status copy_picture(const base_host *host, const char *what, const mz
     return MZT_OK;
 }
 
-static mzt_status read_rng(mzt_rng rng, random_kind *out, mzt_error *error) {
+mzt_status api_rng(mzt_rng rng, random_kind *out, mzt_error *error) {
     static const random_kind own[] = {RANDOM_PHILOX, RANDOM_TORCH_CPU, RANDOM_TORCH_CUDA};
     if ((unsigned)rng >= sizeof own / sizeof *own)
         return error_set(error, MZT_ERROR_INVALID, "rng %d: expected MZT_RNG_PHILOX ... _TORCH_CUDA",
@@ -133,7 +133,7 @@ mzt_status api_request(const base_host *host, const mzt_job_params *params, gene
     if (params) TRY(api_take("mzt_job_params", params, &own, sizeof own, error));
     mzt_status status = copy_texts(host, &own, texts, error);
     if (status >= 0) *request = translate(&own, *texts);
-    if (status >= 0) status = read_rng(own.rng, &request->rng, error);
+    if (status >= 0) status = api_rng(own.rng, &request->rng, error);
     if (status >= 0) status = copy_picture(host, "init_image", own.init_image, &pictures[0], error);
     if (status >= 0) status = copy_picture(host, "mask", own.mask, &pictures[1], error);
     if (status >= 0) {

@@ -11,32 +11,6 @@
 
 enum { SIDE = GENERATE_SIDE_MAX, STEPS = SAMPLER_STEPS_MAX };
 
-static const char *const phase_labels[] = {"reading the prompt", "preparing", "denoising", "decoding"};
-
-static bool on_progress(void *user, generate_phase phase, double share, uint32_t step, uint32_t steps) {
-    generate_command *c = user;
-    (void)step;
-    (void)steps;
-    if (phase != c->shown) {
-        progress_end(&c->bar);
-        c->bar = progress_begin(phase_labels[phase], c->quiet);
-        c->shown = phase;
-    }
-    progress_update(&c->bar, share, 1);
-    return !command_interrupted();
-}
-
-/* A few pictures a second are enough, and all that a slow terminal takes. */
-static void on_preview(void *user, const image *picture, uint32_t step, uint32_t steps) {
-    generate_command *c = user;
-    double now = clock_seconds();
-    if (step + 1 < steps && now - c->previewed < 0.15) return;
-    c->previewed = now;
-    progress_clear(&c->bar);
-    if (terminal_draw(&c->terminal, picture, NULL) < 0)
-        c->terminal.kind = TERMINAL_NONE; /* a look less is no failure */
-}
-
 /* "0.1-0.9" */
 static mzt_status parse_interval(const char *text, double interval[2], mzt_error *error) {
     char begin[32] = "";
@@ -112,10 +86,7 @@ static mzt_status complete_request(generate_command *c, mzt_error *error) {
     c->preview = c->preview || c->preview_kind;
     if (c->preview) c->terminal = terminal_open(c->host, stderr, c->terminal.kind);
     c->preview = c->terminal.kind != TERMINAL_NONE;
-    if (c->preview) r->preview = on_preview;
     c->quiet = c->quiet || c->json;
-    r->progress = on_progress;
-    r->user = c;
     return read_pictures(c, error);
 }
 
@@ -131,30 +102,13 @@ static mzt_status find_model(generate_command *c, mzt_error *error) {
 }
 
 static mzt_status run(generate_command *c, mzt_error *error) {
-    model *m = NULL;
-    executor *e = NULL;
     generate_result result = {0};
     mzt_status status = check_writable(c->host, c->output, error);
     if (status >= 0) status = check_writable(c->host, c->trajectory, error);
-    if (status >= 0) status = model_open(c->host, c->model, &m, error);
-    if (status >= 0) status = model_apply_loras(m, c->loras.list, c->loras.count, error);
-    if (status >= 0) status = lora_hash(c->host, &c->loras, error);
-    if (status >= 0 && c->from) lora_compare_hashes(&c->loras, parameters_find(&c->past, "Lora hashes"));
-    if (status >= 0) status = device_open(c->host, c->device, &e, error);
-    const char *weights = status >= 0 && m->weights[MODEL_UNET] ? weights_name(m->weights[MODEL_UNET]) : NULL;
-    hash_task *hash = weights ? file_hash_begin(c->host, weights) : NULL;
-    c->bar = progress_begin(phase_labels[0], c->quiet);
-    if (status >= 0) status = pipeline_generate(m, e, &c->request, &result, error);
-    progress_end(&c->bar);
-    if (status < 0)
-        file_hash_abandon(hash);
-    else
-        status = file_hash_finish(hash, weights, c->model_hash, error);
+    if (status >= 0) status = generate_run(c, &result, error);
     if (status >= 0) status = generate_save(c, &result, error);
-    if (status >= 0 && c->json) status = generate_print_json(c, &e->limits, &result, error);
+    if (status >= 0 && c->json) status = generate_print_json(c, &result, error);
     generate_result_destroy(&result);
-    executor_destroy(e);
-    model_close(m);
     return status;
 }
 

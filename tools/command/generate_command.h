@@ -30,8 +30,11 @@ typedef struct generate_command {
     char init_hash[FILE_HASH_DIGITS + 1], mask_hash[FILE_HASH_DIGITS + 1], model_hash[FILE_HASH_DIGITS + 1];
     terminal terminal;
     progress bar;
-    generate_phase shown;
-    double previewed; /* clock of the last preview */
+    mzt_phase shown;
+    uint32_t steps_seen; /* by the last preview */
+    double previewed;    /* clock of the last preview */
+    mzt_device_info device_info;
+    mzt_job_info job_info;
 } generate_command;
 
 /* Reads the picture's parameters into c->past and the request. Errors name the file. */
@@ -43,7 +46,9 @@ const char *generate_model_name(const char *folder);
 /* Draws the final picture, writes every picture and the trajectory, and says so on standard output unless
  * --json or --quiet. */
 mzt_status generate_save(generate_command *c, const generate_result *result, mzt_error *error);
-mzt_status generate_print_json(const generate_command *c, const executor_limits *device,
-                               const generate_result *result, mzt_error *error);
+mzt_status generate_print_json(const generate_command *c, const generate_result *result, mzt_error *error);
+
+/* Makes the pictures, and fills in what the command says of model and device. */
+mzt_status generate_run(generate_command *c, generate_result *result, mzt_error *error);
 
 #endif

@@ -141,11 +141,10 @@ static void write_request(json_writer *w, const generate_command *c, const gener
     if (q->mask) json_write_string(w, "mask", c->mask_file);
 }
 
-mzt_status generate_print_json(const generate_command *c, const executor_limits *device,
-                               const generate_result *r, mzt_error *error) {
+mzt_status generate_print_json(const generate_command *c, const generate_result *r, mzt_error *error) {
+    static const char *const precisions[] = {"auto", "f32", "f16", "bf16"};
     json_writer w = json_writer_make(c->host);
     char name[NAME_SIZE], *line;
-    dtype type;
     json_write_object(&w, NULL);
     json_write_array(&w, "images");
     for (uint32_t i = 0; i < r->count; i++) {
@@ -161,9 +160,8 @@ mzt_status generate_print_json(const generate_command *c, const executor_limits 
     write_request(&w, c, r);
     json_write_string(&w, "model", c->model);
     json_write_string(&w, "model_hash", c->model_hash);
-    json_write_string(&w, "device", device->name);
-    if (precision_resolve(c->request.precision, device, &type, NULL) >= 0)
-        json_write_string(&w, "precision", dtype_name(type));
+    json_write_string(&w, "device", c->device_info.name);
+    json_write_string(&w, "precision", precisions[c->job_info.precision]);
     json_write_uint(&w, "device_bytes", r->device_bytes);
     write_seconds(&w, r);
     json_write_end_object(&w);
