@@ -6,24 +6,15 @@
  * tile reads it in place through one pointer per row; padding points to zeros. Work is cut into blocks of
  * BLOCK_ROWS x BLOCK_COLUMNS for the threads; in a block, k is cut into slices of at most SLICE so that a
  * slice of one packed panel stays in the first-level cache, and A's slice and the sums in the second. */
-#include "cpu/fast.h"
+#include "cpu/fast_matrix.h"
 
-enum { BLOCK_ROWS = 96, BLOCK_COLUMNS = 384, SLICE = 320, MAX_RUNS = 16, TILES = BLOCK_ROWS / KERNEL_ROWS };
-
-typedef struct matrix_job {
-    const fast_program *f;
-    const packed_matrix *w;
-    const float *x0, *x1; /* f32, from element x0_base (x1_base) on */
-    uint64_t c0, c1, x0_base, x1_base;
-    const conv2d_params *conv; /* NULL: linear */
-    uint32_t taps;
-    uint64_t row0, rows, n;
-    uint32_t flags;
-    const cpu_operand *bias, *vec, *residual, *out;
-    uint64_t rows_per_sample, vec_stride, vec_offset, out_base;
-    uint32_t block_rows, block_panels;
-    uint64_t row_blocks, panel_blocks;
-} matrix_job;
+enum {
+    BLOCK_ROWS = 96,
+    BLOCK_COLUMNS = MATRIX_BLOCK_COLUMNS,
+    SLICE = 320,
+    MAX_RUNS = 16,
+    TILES = BLOCK_ROWS / KERNEL_ROWS
+};
 
 /* One worker's scratch. */
 typedef struct matrix_scratch {
@@ -62,11 +53,7 @@ static int64_t source_pixel(const matrix_job *job, const matrix_scratch *s, uint
                             uint32_t tap) {
     const conv2d_params *p = job->conv;
     if (!p) return (int64_t)(job->row0 + first + i);
-    int64_t scale = p->flags & CONV_UPSAMPLE2 ? 2 : 1;
-    int64_t y = wrap_coordinate(s->y[i] + tap / p->kw, p->h * scale, p->flags & CONV_WRAP_Y);
-    int64_t x = wrap_coordinate(s->x[i] + tap % p->kw, p->w * scale, p->flags & CONV_WRAP_X);
-    if (y < 0 || x < 0) return -1;
-    return ((int64_t)s->sample[i] * p->h + y / scale) * p->w + x / scale;
+    return matrix_source_pixel(p, s->sample[i], s->y[i] + tap / p->kw, s->x[i] + tap % p->kw);
 }
 
 /* Fills s->rows[tile][run][KERNEL_ROWS] for one run. */
@@ -107,8 +94,7 @@ static uint32_t next_slice(const matrix_job *job, run_cursor *at, run_cursor pla
 /* ---------------------------------------------------------------------------------------------------
  * epilogue -- */
 
-/* sums: `columns` values of row `row` from `column` on; for GEGLU followed by as many gates. */
-static void finish_row(const matrix_job *job, uint64_t row, uint64_t column, uint32_t columns, float *sums,
+void matrix_finish_row(const matrix_job *job, uint64_t row, uint64_t column, uint32_t columns, float *sums,
                        float *gates, float *scratch) {
     const cpu_kernels *k = job->f->kernels;
     if (job->flags & EPILOGUE_BIAS) {
@@ -141,12 +127,13 @@ static void finish_block(const matrix_job *job, uint64_t first, uint32_t count, 
         if (job->w->geglu) { /* panel by panel, as values and gates alternate */
             for (uint32_t p = 0; p < panels; p += 2) {
                 uint64_t column = (uint64_t)(panel0 + p) / 2 * columns, left = job->n - column;
-                finish_row(job, first + i, column, left < columns ? (uint32_t)left : columns,
-                           sums + p * columns, sums + (p + 1) * columns, s->row);
+                matrix_finish_row(job, first + i, column, left < columns ? (uint32_t)left : columns,
+                                  sums + p * columns, sums + (p + 1) * columns, s->row);
             }
         } else {
             uint64_t column = (uint64_t)panel0 * columns, left = job->n - column;
-            finish_row(job, first + i, column, left < stride ? (uint32_t)left : stride, sums, NULL, s->row);
+            matrix_finish_row(job, first + i, column, left < stride ? (uint32_t)left : stride, sums, NULL,
+                              s->row);
         }
     }
 }
@@ -264,7 +251,12 @@ static fast_scratch matrix_scratch_size(const fast_program *f, const cpu_call *c
         for (int x = LINEAR_X0; x <= LINEAR_X1; x++)
             need.shared += (regions[x].end - regions[x].first) * sizeof(float);
     }
-    if (!kernel->packed->data) need.shared += fast_packed_bytes(f, kernel->packed);
+    if (!kernel->packed->data) need.shared += align_up(fast_packed_bytes(f, kernel->packed), sizeof(float));
+    if (winograd_applies(call)) {
+        fast_scratch more = winograd_scratch(f, call);
+        need.shared = size_add(need.shared, more.shared, &need.shared) ? need.shared : UINT64_MAX;
+        if (more.private_ > need.private_) need.private_ = more.private_;
+    }
     return need;
 }
 
@@ -280,8 +272,8 @@ static void finish_rows(void *argument, uint64_t first, uint64_t last, uint32_t 
         float *sums = (float *)(void *)job->f->shared + row * job->n * (geglu ? 2 : 1);
         for (uint64_t column = 0; column < job->n; column += BLOCK_COLUMNS) {
             uint64_t left = job->n - column;
-            finish_row(job, row, column, left < BLOCK_COLUMNS ? (uint32_t)left : BLOCK_COLUMNS, sums + column,
-                       geglu ? sums + job->n + column : NULL, s->row);
+            matrix_finish_row(job, row, column, left < BLOCK_COLUMNS ? (uint32_t)left : BLOCK_COLUMNS,
+                              sums + column, geglu ? sums + job->n + column : NULL, s->row);
         }
     }
 }
@@ -369,6 +361,11 @@ static bool run_matrix(const cpu_call *call, matrix_job *job) {
     if (!job->w->data) {
         changing = fast_repack(job->f, call, kernel->packed, scratch);
         job->w = &changing;
+        scratch += (fast_packed_bytes(job->f, kernel->packed) + sizeof *scratch - 1) / sizeof *scratch;
+    }
+    if (winograd_applies(call)) {
+        winograd_run(call, job, scratch);
+        return true;
     }
     choose_blocks(job);
     thread_pool_for(call->pool, job->row_blocks * job->panel_blocks, 1, run_blocks, job);

@@ -353,6 +353,103 @@ static void KERNEL(adamw)(const adamw_factors *by, const float *restrict gradien
         average[i] += a.average_new * (weight[i] - average[i]);
 }
 
+/* -------------------------------------------------------------------------------------- Winograd's
+ * transforms
+ * -- */
+
+/* Of F(4, 3) at the points 0, +-A, +-B and infinity (Lavin and Gray, arXiv 1509.09308, 2016). With 3/4 and
+ * 3/2 the results are twice as precise as with the usual 1 and 2; both and their products are exact. */
+#define POINT_A  0.75f
+#define POINT_B  1.5f
+#define SQUARE_A (POINT_A * POINT_A)
+#define SQUARE_B (POINT_B * POINT_B)
+
+/* What the products at 0, +-A and +-B are divided by: the product of the point's distances to the others. */
+#define SCALE_0 (1 / (SQUARE_A * SQUARE_B))
+#define SCALE_A (1 / (2 * SQUARE_A * (SQUARE_A - SQUARE_B)))
+#define SCALE_B (1 / (2 * SQUARE_B * (SQUARE_B - SQUARE_A)))
+
+static void KERNEL(winograd_source)(const float *const x[6], float *restrict y, size_t y_stride,
+                                    size_t count) {
+    const float *restrict x0 = x[0], *restrict x1 = x[1], *restrict x2 = x[2], *restrict x3 = x[3],
+                          *restrict x4 = x[4], *restrict x5 = x[5];
+    float *restrict y1 = y + y_stride, *restrict y2 = y1 + y_stride, *restrict y3 = y2 + y_stride,
+                    *restrict y4 = y3 + y_stride, *restrict y5 = y4 + y_stride;
+    for (size_t i = 0; i < count; i++) {
+        float even_a = x4[i] - SQUARE_B * x2[i], odd_a = POINT_A * (x3[i] - SQUARE_B * x1[i]);
+        float even_b = x4[i] - SQUARE_A * x2[i], odd_b = POINT_B * (x3[i] - SQUARE_A * x1[i]);
+        y[i] = SQUARE_A * SQUARE_B * x0[i] - (SQUARE_A + SQUARE_B) * x2[i] + x4[i];
+        y1[i] = even_a + odd_a;
+        y2[i] = even_a - odd_a;
+        y3[i] = even_b + odd_b;
+        y4[i] = even_b - odd_b;
+        y5[i] = SQUARE_A * SQUARE_B * x1[i] - (SQUARE_A + SQUARE_B) * x3[i] + x5[i];
+    }
+}
+
+static void KERNEL(winograd_result)(const float *const x[6], float *restrict y, size_t y_stride,
+                                    size_t count) {
+    const float *restrict x0 = x[0], *restrict x1 = x[1], *restrict x2 = x[2], *restrict x3 = x[3],
+                          *restrict x4 = x[4], *restrict x5 = x[5];
+    float *restrict y1 = y + y_stride, *restrict y2 = y1 + y_stride, *restrict y3 = y2 + y_stride;
+    for (size_t i = 0; i < count; i++) {
+        float even_a = x1[i] + x2[i], odd_a = POINT_A * (x1[i] - x2[i]);
+        float even_b = x3[i] + x4[i], odd_b = POINT_B * (x3[i] - x4[i]);
+        y[i] = x0[i] + even_a + even_b;
+        y1[i] = odd_a + odd_b;
+        y2[i] = SQUARE_A * even_a + SQUARE_B * even_b;
+        y3[i] = SQUARE_A * odd_a + SQUARE_B * odd_b + x5[i];
+    }
+}
+
+static void KERNEL(winograd_spread)(const float *const x[4], float *restrict y, size_t y_stride,
+                                    size_t count) {
+    const float *restrict x0 = x[0], *restrict x1 = x[1], *restrict x2 = x[2], *restrict x3 = x[3];
+    float *restrict y1 = y + y_stride, *restrict y2 = y1 + y_stride, *restrict y3 = y2 + y_stride,
+                    *restrict y4 = y3 + y_stride, *restrict y5 = y4 + y_stride;
+    for (size_t i = 0; i < count; i++) {
+        float even_a = x0[i] + SQUARE_A * x2[i], odd_a = POINT_A * (x1[i] + SQUARE_A * x3[i]);
+        float even_b = x0[i] + SQUARE_B * x2[i], odd_b = POINT_B * (x1[i] + SQUARE_B * x3[i]);
+        y[i] = x0[i];
+        y1[i] = even_a + odd_a;
+        y2[i] = even_a - odd_a;
+        y3[i] = even_b + odd_b;
+        y4[i] = even_b - odd_b;
+        y5[i] = x3[i];
+    }
+}
+
+static void KERNEL(winograd_filter)(const float *const x[3], float *restrict y, size_t y_stride,
+                                    size_t count) {
+    const float *restrict x0 = x[0], *restrict x1 = x[1], *restrict x2 = x[2];
+    float *restrict y1 = y + y_stride, *restrict y2 = y1 + y_stride, *restrict y3 = y2 + y_stride,
+                    *restrict y4 = y3 + y_stride, *restrict y5 = y4 + y_stride;
+    for (size_t i = 0; i < count; i++) {
+        float even_a = SCALE_A * (x0[i] + SQUARE_A * x2[i]), odd_a = SCALE_A * POINT_A * x1[i];
+        float even_b = SCALE_B * (x0[i] + SQUARE_B * x2[i]), odd_b = SCALE_B * POINT_B * x1[i];
+        y[i] = SCALE_0 * x0[i];
+        y1[i] = even_a + odd_a;
+        y2[i] = even_a - odd_a;
+        y3[i] = even_b + odd_b;
+        y4[i] = even_b - odd_b;
+        y5[i] = x2[i];
+    }
+}
+
+static void KERNEL(winograd_gather)(const float *const x[6], float *restrict y, size_t y_stride,
+                                    size_t count) {
+    const float *restrict x0 = x[0], *restrict x1 = x[1], *restrict x2 = x[2], *restrict x3 = x[3],
+                          *restrict x4 = x[4], *restrict x5 = x[5];
+    float *restrict y1 = y + y_stride, *restrict y2 = y1 + y_stride;
+    for (size_t i = 0; i < count; i++) {
+        float even_a = SCALE_A * (x1[i] + x2[i]), odd_a = SCALE_A * POINT_A * (x1[i] - x2[i]);
+        float even_b = SCALE_B * (x3[i] + x4[i]), odd_b = SCALE_B * POINT_B * (x3[i] - x4[i]);
+        y[i] = SCALE_0 * x0[i] + even_a + even_b;
+        y1[i] = odd_a + odd_b;
+        y2[i] = SQUARE_A * even_a + SQUARE_B * even_b + x5[i];
+    }
+}
+
 /* ------------------------------------------------------------------------------------------------ reductions
  * -- */
 
@@ -433,6 +530,11 @@ static const cpu_kernels KERNEL(table) = {
     .normalize = KERNEL(normalize),
     .add_squares = KERNEL(add_squares),
     .gather = KERNEL(gather),
+    .winograd_source = KERNEL(winograd_source),
+    .winograd_result = KERNEL(winograd_result),
+    .winograd_spread = KERNEL(winograd_spread),
+    .winograd_filter = KERNEL(winograd_filter),
+    .winograd_gather = KERNEL(winograd_gather),
     .slope = KERNEL(slope),
     .add_products = KERNEL(add_products),
     .normalize_slope = KERNEL(normalize_slope),
