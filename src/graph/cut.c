@@ -3,8 +3,9 @@
  *  - sliced ops work row by row, so a piece is the same op on fewer rows, its bindings beginning at its first
  * row;
  *  - windowed ops (conv2d, group norm) keep the whole's parameters, name the rows they compute, and subtract
- * the window's base from every index. An embedding is cut along its table. */
-#include "graph/lower.h"
+ * the window's base from every index. An embedding is cut along its table.
+ * The ops of training are in cut_training.c. */
+#include "graph/cut.h"
 
 static mzt_status cannot_cut(const lowering *l, const plan_dispatch *d, mzt_error *error) {
     return error_set(error, MZT_ERROR_UNSUPPORTED,
@@ -18,13 +19,6 @@ static uint64_t element_size(const lowering *l, const plan_dispatch *d, uint32_t
 
 /* ---------------------------------------------------------------------------------------------------- sliced
  * -- */
-
-/* A row-by-row op: how many rows it has, and the elements of each binding that belong to one (0: bound
- * whole). */
-typedef struct slicing {
-    uint32_t rows;
-    uint64_t per_row[OP_MAX_BINDINGS];
-} slicing;
 
 static bool describe(const plan_dispatch *d, slicing *s) {
     const op_params *p = &d->params;
@@ -72,7 +66,7 @@ static bool describe(const plan_dispatch *d, slicing *s) {
         return true;
     }
     default:
-        return false;
+        return cut_training_describe(d, s);
     }
 }
 
@@ -116,6 +110,7 @@ static void set_rows(plan_dispatch *d, uint32_t first, uint32_t rows) {
         p->pixel_shuffle.h = rows;
         break;
     default:
+        cut_training_set_rows(d, first, rows);
         break;
     }
 }

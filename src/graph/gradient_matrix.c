@@ -16,11 +16,40 @@ static tensor turn_weight(differ *d, tensor weight, uint32_t o, uint32_t kh, uin
 #define LEAST_ROWS   256u
 #define MOST_SPLITS  64u
 
+/* Parts that can be bound at once, to be added up. */
+static uint32_t most_parts(const differ *d, const weight_grad_params *p) {
+    const uint64_t bytes = (uint64_t)p->cout * p->kh * p->kw * p->c * sizeof(float),
+                   most = d->max_range / bytes;
+    return most > MOST_SPLITS ? MOST_SPLITS : most ? (uint32_t)most : 1;
+}
+
+/* The rows in a part: where x or dy is too large for one binding, parts are such that a device can be shown
+ * some of them at a time: whole samples, or of a linear layer a number of rows that keeps bindings aligned.
+ */
+static uint32_t rows_to_cut(const differ *d, const weight_grad_params *p) {
+    const uint32_t pixels = p->oh * p->ow, channels = p->c > p->cout ? p->c : p->cout;
+    const uint64_t size = dtype_size(d->g->activation), x = (uint64_t)p->h * p->w * p->c * size,
+                   dy = (uint64_t)pixels * p->cout * size, sample = x > dy ? x : dy;
+    if (sample * p->n <= d->max_range) return p->rows_per_split;
+    if (p->n == 1 && p->h == 1 && p->kh * p->kw == 1) {
+        const uint64_t most = d->max_range / (channels * size) / PLAN_ALIGNMENT * PLAN_ALIGNMENT;
+        return most && most < p->rows_per_split ? (uint32_t)most : p->rows_per_split;
+    }
+    const uint64_t most = sample <= d->max_range ? d->max_range / sample : 1;
+    uint64_t samples = ceil_div(p->rows_per_split, pixels);
+    if (samples > most) samples = most;
+    while (samples < most && ceil_div(p->n, (uint32_t)samples) > most_parts(d, p))
+        samples++;
+    return (uint32_t)samples * pixels;
+}
+
 static tensor weight_gradient(differ *d, tensor x, tensor dy, weight_grad_params p) {
     uint32_t rows = p.n * p.oh * p.ow, columns = p.kh * p.kw * p.c;
     uint64_t tiles = (uint64_t)ceil_div(p.cout, 64) * ceil_div(columns, 64);
     uint32_t wanted = tiles >= ENOUGH_TILES ? 1 : ceil_div(ENOUGH_TILES, (uint32_t)tiles);
-    p.rows_per_split = gradient_split(rows, LEAST_ROWS, wanted < MOST_SPLITS ? wanted : MOST_SPLITS);
+    if (wanted > most_parts(d, &p)) wanted = most_parts(d, &p);
+    p.rows_per_split = gradient_split(rows, LEAST_ROWS, wanted);
+    p.rows_per_split = rows_to_cut(d, &p);
     p.splits = ceil_div(rows, p.rows_per_split);
     op_params params = {.weight_grad = p};
     uint32_t count = p.cout * columns;
