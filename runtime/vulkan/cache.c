@@ -92,6 +92,11 @@ mzt_status vulkan_cache_create(vulkan_device *device, const char *directory, vul
     char *data = NULL;
     uint64_t size = 0, blob_bytes = 0;
     const uint8_t *blob = NULL;
+    if (device->host_cache) {
+        cache->handle = device->host_cache;
+        cache->borrowed = true;
+        return MZT_OK;
+    }
     cache->path = cache_path(device, directory);
     if (cache->path && file_read(device->host, cache->path, CACHE_LIMIT, &data, &size, NULL) == MZT_OK) {
         blob = check_file(device, data, size, &blob_bytes);
@@ -144,7 +149,8 @@ void vulkan_cache_save(vulkan_device *device, vulkan_cache *cache) {
 }
 
 void vulkan_cache_destroy(vulkan_device *device, vulkan_cache *cache) {
-    if (cache->handle) device->vk.DestroyPipelineCache(device->handle, cache->handle, NULL);
+    if (cache->handle && !cache->borrowed)
+        device->vk.DestroyPipelineCache(device->handle, cache->handle, NULL);
     host_free(device->host, cache->path);
     memset(cache, 0, sizeof *cache);
 }

@@ -7,12 +7,13 @@
 typedef struct vulkan_cache {
     char *path; /* NULL: nothing is read or written */
     VkPipelineCache handle;
+    bool borrowed;   /* the host's */
     uint64_t stored; /* bytes that the file holds */
 } vulkan_cache;
 
-/* Creates the cache, filled from the file where that is there and belongs to this device and driver; a
- * damaged or foreign file is ignored. `directory` as in vulkan_options. On failure *cache can be passed to
- * vulkan_cache_destroy. */
+/* Takes the host's cache where it has given one. Otherwise creates one, filled from the file where that is
+ * there and belongs to this device and driver; a damaged or foreign file is ignored. `directory` as in
+ * vulkan_options. On failure *cache can be passed to vulkan_cache_destroy. */
 mzt_status vulkan_cache_create(vulkan_device *device, const char *directory, vulkan_cache *cache,
                                mzt_error *error);
 

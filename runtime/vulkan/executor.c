@@ -1,9 +1,10 @@
 /* The executor's function table, and opening and listing devices; see vulkan_executor.h. */
 #include "vulkan/vulkan_executor.h"
 
+#include <math.h>
 #include <string.h>
-#include "vulkan/program.h"
-#include "vulkan/recording.h"
+
+#include "vulkan/picture.h"
 #include "vulkan/run.h"
 
 static vulkan_executor *from_executor(executor *e) {
@@ -21,11 +22,10 @@ static void do_destroy(executor *e) {
     const base_host *host = e->host;
     vulkan_device *device = owner->device;
     if (device) {
+        vulkan_pictures_destroy(owner);
         vulkan_transfer_destroy(&owner->transfer);
+        if (owner->pipelines.device) vulkan_cache_save(device, &owner->pipelines.cache);
         vulkan_pipelines_destroy(&owner->pipelines);
-        for (int i = 0; i < 2; i++) {
-            if (owner->fences[i]) device->vk.DestroyFence(device->handle, owner->fences[i], NULL);
-        }
         if (owner->timestamps) device->vk.DestroyQueryPool(device->handle, owner->timestamps, NULL);
         vulkan_buffer_destroy(device, &owner->dummy);
         vulkan_device_destroy(device);
@@ -40,12 +40,19 @@ static mzt_status do_prepare(executor *e, const plan *p, program **out, mzt_erro
     return MZT_OK;
 }
 
+static mzt_status do_build(program *base, double deadline, uint32_t *dispatches, mzt_error *error) {
+    vulkan_program *g = from_program(base);
+    mzt_status status = vulkan_program_build(g, deadline, error);
+    *dispatches = g->built;
+    return status;
+}
+
 static void do_release(program *g) {
     vulkan_program_destroy(from_program(g));
 }
 
-static mzt_status do_write(program *base, uint32_t buffer, uint64_t offset, const void *data, uint64_t size,
-                           mzt_error *error) {
+static mzt_status do_write_some(program *base, uint32_t buffer, uint64_t offset, const void *data,
+                                uint64_t size, double deadline, uint64_t *written, mzt_error *error) {
     vulkan_program *g = from_program(base);
     if (g->sealed && base->plan->buffers[buffer].kind == PLAN_WEIGHT) {
         char name[96];
@@ -53,7 +60,13 @@ static mzt_status do_write(program *base, uint32_t buffer, uint64_t offset, cons
             error, MZT_ERROR_INVALID, "weight %s: written after the program was sealed",
             error_text(name, sizeof name, plan_string(base->plan, base->plan->buffers[buffer].name)));
     }
-    return vulkan_program_write(g, buffer, offset, data, size, error);
+    return vulkan_program_write(g, buffer, offset, data, size, deadline, written, error);
+}
+
+static mzt_status do_write(program *base, uint32_t buffer, uint64_t offset, const void *data, uint64_t size,
+                           mzt_error *error) {
+    uint64_t written;
+    return do_write_some(base, buffer, offset, data, size, INFINITY, &written, error);
 }
 
 static mzt_status do_read(program *g, uint32_t buffer, uint64_t offset, void *data, uint64_t size,
@@ -62,21 +75,44 @@ static mzt_status do_read(program *g, uint32_t buffer, uint64_t offset, void *da
 }
 
 static mzt_status do_seal(program *base, double deadline, mzt_error *error) {
-    (void)deadline;
     vulkan_program *g = from_program(base);
     TRY(vulkan_device_alive(vulkan_executor_of(g)->device, error));
-    TRY(vulkan_transfer_wait(&vulkan_executor_of(g)->transfer, error));
-    g->sealed = true;
-    return MZT_OK;
+    mzt_status status = vulkan_transfer_wait(&vulkan_executor_of(g)->transfer,
+                                             deadline < INFINITY ? -INFINITY : INFINITY, error);
+    if (status == MZT_OK) g->sealed = true;
+    return status;
+}
+
+static mzt_status check_sealed(const vulkan_program *g, mzt_error *error) {
+    TRY(vulkan_device_alive(vulkan_executor_of(g)->device, error));
+    if (g->sealed) return MZT_OK;
+    return error_set(error, MZT_ERROR_INVALID, "program run before it was sealed");
 }
 
 static mzt_status do_run(program *base, uint32_t first, uint32_t count, const run_control *control,
                          mzt_error *error) {
     static const run_control once = {.repeat = 1};
     vulkan_program *g = from_program(base);
-    TRY(vulkan_device_alive(vulkan_executor_of(g)->device, error));
-    if (!g->sealed) return error_set(error, MZT_ERROR_INVALID, "program run before it was sealed");
-    return vulkan_run(g, first, count, control ? control : &once, error);
+    TRY(check_sealed(g, error));
+    return vulkan_run_whole(g, first, count, control ? control : &once, error);
+}
+
+static mzt_status do_begin(program *base, uint32_t first, uint32_t count, uint32_t repeat, mzt_error *error) {
+    vulkan_program *g = from_program(base);
+    TRY(check_sealed(g, error));
+    return vulkan_run_begin(g, first, count, repeat, error);
+}
+
+static mzt_status do_advance(program *g, uint64_t budget_us, run_progress *progress, mzt_error *error) {
+    return vulkan_run_advance(from_program(g), budget_us, progress, error);
+}
+
+static mzt_status do_wait(program *g, double deadline, mzt_error *error) {
+    return vulkan_run_wait(from_program(g), deadline, error);
+}
+
+static void do_cancel(program *g) {
+    vulkan_run_cancel(from_program(g));
 }
 
 static uint64_t do_memory(const program *g) {
@@ -86,11 +122,17 @@ static uint64_t do_memory(const program *g) {
 static const executor_functions functions = {
     .destroy = do_destroy,
     .prepare = do_prepare,
+    .build = do_build,
     .release = do_release,
     .write = do_write,
+    .write_some = do_write_some,
     .read = do_read,
     .seal = do_seal,
     .run = do_run,
+    .begin = do_begin,
+    .advance = do_advance,
+    .wait = do_wait,
+    .cancel = do_cancel,
     .memory = do_memory,
 };
 
@@ -112,11 +154,6 @@ static mzt_status create_objects(vulkan_executor *owner, const vulkan_options *o
     TRY(vulkan_pipelines_create(device, options->cache_directory, &owner->pipelines, error));
     TRY(vulkan_buffer_create(device, VULKAN_MEMORY_DEVICE, PLAN_ALIGNMENT, "dummy binding", &owner->dummy,
                              error));
-    for (int i = 0; i < 2; i++) {
-        VkFenceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
-        VkResult result = device->vk.CreateFence(device->handle, &info, NULL, &owner->fences[i]);
-        TRY(vulkan_device_check(device, result, "vkCreateFence", error));
-    }
     if (device->physical.timestamp_bits == 0 || options->no_timestamps) return MZT_OK;
     VkQueryPoolCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO,
@@ -172,8 +209,39 @@ static mzt_status open_device(vulkan_executor *owner, const vulkan_options *opti
     return status;
 }
 
-mzt_status vulkan_open(const base_host *host, const vulkan_options *options, uint32_t index, executor **out,
-                       mzt_error *error) {
+static mzt_status check_import(const vulkan_import *import, mzt_error *error) {
+    const char *missing = !import->get_instance_proc_addr    ? "get_instance_proc_addr"
+                          : !import->instance                ? "instance"
+                          : !import->physical_device         ? "physical_device"
+                          : !import->device                  ? "device"
+                          : !import->queue                   ? "queue"
+                          : !import->lock != !import->unlock ? "one of lock and unlock"
+                                                             : NULL;
+    if (missing) return error_set(error, MZT_ERROR_INVALID, "imported Vulkan device: %s is missing", missing);
+    if (import->api_version >= VULKAN_NEEDED_VERSION) return MZT_OK;
+    return error_set(error, MZT_ERROR_UNSUPPORTED,
+                     "imported Vulkan device: its instance was made for Vulkan %u.%u, 1.2 is needed",
+                     VK_API_VERSION_MAJOR(import->api_version), VK_API_VERSION_MINOR(import->api_version));
+}
+
+/* The device of the host. */
+static mzt_status import_device(vulkan_executor *owner, const vulkan_options *options,
+                                const vulkan_import *import, mzt_error *error) {
+    vulkan_instance *instance;
+    vulkan_physical physical;
+    TRY(check_import(import, error));
+    TRY(vulkan_instance_attach(owner->base.host, import->get_instance_proc_addr, import->instance, &instance,
+                               error));
+    mzt_status status = vulkan_physical_import(instance, options, import, &physical, error);
+    if (status == MZT_OK)
+        return vulkan_device_import(instance, options, &physical, import, &owner->device, error);
+    vulkan_instance_destroy(instance);
+    return status;
+}
+
+/* An executor on device `index`, or, if not NULL, on the host's. */
+static mzt_status create(const base_host *host, const vulkan_options *options, uint32_t index,
+                         const vulkan_import *import, executor **out, mzt_error *error) {
     vulkan_options defaults = vulkan_options_default();
     *out = NULL;
     if (!options) options = &defaults;
@@ -187,7 +255,8 @@ mzt_status vulkan_open(const base_host *host, const vulkan_options *options, uin
     owner->base.functions = &functions;
     owner->base.host = host;
     owner->slowness = 1;
-    mzt_status status = open_device(owner, options, index, error);
+    mzt_status status =
+        import ? import_device(owner, options, import, error) : open_device(owner, options, index, error);
     if (status == MZT_OK) status = create_objects(owner, options, error);
     if (status < 0) {
         do_destroy(&owner->base);
@@ -196,6 +265,16 @@ mzt_status vulkan_open(const base_host *host, const vulkan_options *options, uin
     owner->base.limits = owner->device->physical.limits;
     *out = &owner->base;
     return MZT_OK;
+}
+
+mzt_status vulkan_open(const base_host *host, const vulkan_options *options, uint32_t index, executor **out,
+                       mzt_error *error) {
+    return create(host, options, index, NULL, out, error);
+}
+
+mzt_status vulkan_executor_import(const base_host *host, const vulkan_options *options,
+                                  const vulkan_import *import, executor **out, mzt_error *error) {
+    return create(host, options, 0, import, out, error);
 }
 
 static const vulkan_device *device_of(const executor *e) {

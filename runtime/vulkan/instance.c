@@ -160,12 +160,30 @@ fail:
     return status;
 }
 
+mzt_status vulkan_instance_attach(const base_host *host, PFN_vkGetInstanceProcAddr get, VkInstance handle,
+                                  vulkan_instance **out, mzt_error *error) {
+    *out = NULL;
+    vulkan_instance *instance = host_calloc(host, 1, sizeof *instance);
+    if (!instance) return error_memory(error, "Vulkan instance", sizeof *instance);
+    instance->host = host;
+    instance->imported = true;
+    instance->handle = handle;
+    instance->loader.get = get;
+    mzt_status status = load_functions(instance, false, error);
+    if (status < 0) {
+        vulkan_instance_destroy(instance);
+        return status;
+    }
+    *out = instance;
+    return MZT_OK;
+}
+
 void vulkan_instance_destroy(vulkan_instance *instance) {
     if (!instance) return;
     if (instance->messenger) {
         instance->vk.DestroyDebugUtilsMessengerEXT(instance->handle, instance->messenger, NULL);
     }
-    if (instance->handle && instance->vk.DestroyInstance)
+    if (instance->handle && instance->vk.DestroyInstance && !instance->imported)
         instance->vk.DestroyInstance(instance->handle, NULL);
     vulkan_loader_close(&instance->loader);
     host_free(instance->host, instance);

@@ -9,6 +9,7 @@ typedef struct vulkan_instance {
     const base_host *host;
     vulkan_loader loader;
     VkInstance handle;
+    bool imported; /* the host's: not to be destroyed */
     vulkan_instance_functions vk;
     VkDebugUtilsMessengerEXT messenger; /* only with validation */
     atomic_uint validation_count;       /* the layer may report from any thread */
@@ -18,6 +19,11 @@ typedef struct vulkan_instance {
  * Owner: the caller. */
 mzt_status vulkan_instance_create(const base_host *host, bool validation, vulkan_instance **out,
                                   mzt_error *error);
+
+/* Around the host's instance. UNSUPPORTED names a function that the host's vkGetInstanceProcAddr does not
+ * know. */
+mzt_status vulkan_instance_attach(const base_host *host, PFN_vkGetInstanceProcAddr get, VkInstance handle,
+                                  vulkan_instance **out, mzt_error *error);
 
 /* All devices must be destroyed before. NULL is accepted. */
 void vulkan_instance_destroy(vulkan_instance *instance);

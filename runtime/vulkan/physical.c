@@ -21,7 +21,8 @@ static bool has_extension(const vulkan_instance *instance, VkPhysicalDevice hand
 
 /* One queue for everything. A family that computes but does not draw comes first: there our work does not
  * stand in the desktop's way. */
-static mzt_status choose_queue(const vulkan_instance *instance, vulkan_physical *out, mzt_error *error) {
+static mzt_status choose_queue(const vulkan_instance *instance, const vulkan_import *import,
+                               vulkan_physical *out, mzt_error *error) {
     uint32_t count = 0;
     instance->vk.GetPhysicalDeviceQueueFamilyProperties(out->handle, &count, NULL);
     VkQueueFamilyProperties *list = host_calloc(instance->host, count, sizeof *list);
@@ -30,6 +31,7 @@ static mzt_status choose_queue(const vulkan_instance *instance, vulkan_physical 
     uint32_t best = count;
     for (uint32_t i = 0; i < count; i++) {
         if (!(list[i].queueFlags & VK_QUEUE_COMPUTE_BIT) || list[i].queueCount == 0) continue;
+        if (import && import->queue_family != i) continue;
         bool alone = !(list[i].queueFlags & VK_QUEUE_GRAPHICS_BIT);
         if (best == count || (alone && (list[best].queueFlags & VK_QUEUE_GRAPHICS_BIT))) best = i;
     }
@@ -38,10 +40,11 @@ static mzt_status choose_queue(const vulkan_instance *instance, vulkan_physical 
         out->timestamp_bits = list[best].timestampValidBits;
     }
     host_free(instance->host, list);
-    if (best == count)
-        return error_set(error, MZT_ERROR_UNSUPPORTED, "%s: has no compute queue",
-                         out->properties.deviceName);
-    return MZT_OK;
+    if (best < count) return MZT_OK;
+    if (import)
+        return error_set(error, MZT_ERROR_INVALID, "%s: queue family %u of %u cannot compute",
+                         out->properties.deviceName, import->queue_family, count);
+    return error_set(error, MZT_ERROR_UNSUPPORTED, "%s: has no compute queue", out->properties.deviceName);
 }
 
 /* Everything that GetPhysicalDevice{Properties,Features}2 tells, chained. */
@@ -164,10 +167,52 @@ static void fill_limits(const query *q, const vulkan_options *options, uint32_t 
     limits->bf16 = runs_type(shader, DTYPE_BF16);
 }
 
-/* UNSUPPORTED names what the device lacks. */
+static bool was_enabled(const vulkan_import *import, const char *name) {
+    for (uint32_t i = 0; i < import->extension_count; i++)
+        if (strcmp(import->extensions[i], name) == 0) return true;
+    return false;
+}
+
+/* Leaves of the features only what stands in the host's chain, in either of the forms that Vulkan has for it.
+ */
+static void keep_enabled(const vulkan_import *import, query *q) {
+    VkBool32 storage16 = VK_FALSE, f16 = VK_FALSE, size_control = VK_FALSE;
+    for (const VkBaseInStructure *s = import->features; s; s = s->pNext) {
+        const void *features = s;
+        switch ((int)s->sType) {
+        case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES:
+            storage16 |= ((const VkPhysicalDeviceVulkan11Features *)features)->storageBuffer16BitAccess;
+            break;
+        case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES:
+            storage16 |= ((const VkPhysicalDevice16BitStorageFeatures *)features)->storageBuffer16BitAccess;
+            break;
+        case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES:
+            f16 |= ((const VkPhysicalDeviceVulkan12Features *)features)->shaderFloat16;
+            break;
+        case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES:
+            f16 |= ((const VkPhysicalDeviceShaderFloat16Int8Features *)features)->shaderFloat16;
+            break;
+        case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES:
+            size_control |= ((const VkPhysicalDeviceVulkan13Features *)features)->subgroupSizeControl;
+            break;
+        case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES:
+            size_control |=
+                ((const VkPhysicalDeviceSubgroupSizeControlFeatures *)features)->subgroupSizeControl;
+            break;
+        default:
+            break;
+        }
+    }
+    q->features11.storageBuffer16BitAccess &= storage16;
+    q->features12.shaderFloat16 &= f16;
+    q->size_control_features.subgroupSizeControl &= size_control;
+}
+
+/* UNSUPPORTED names what the device lacks. `import` NULL: it is for a device of ours. `known` is the version
+ * that the instance was made for; what is newer is not asked. */
 static mzt_status query_device(const vulkan_instance *instance, const vulkan_options *options,
-                               VkPhysicalDevice handle, uint32_t index, vulkan_physical *out,
-                               mzt_error *error) {
+                               const vulkan_import *import, uint32_t known, VkPhysicalDevice handle,
+                               uint32_t index, vulkan_physical *out, mzt_error *error) {
     memset(out, 0, sizeof *out);
     out->handle = handle;
     instance->vk.GetPhysicalDeviceProperties(handle, &out->properties);
@@ -183,14 +228,19 @@ static mzt_status query_device(const vulkan_instance *instance, const vulkan_opt
                          out->properties.deviceName, buffers, OP_MAX_BINDINGS);
     }
     instance->vk.GetPhysicalDeviceMemoryProperties(handle, &out->memory);
-    TRY(choose_queue(instance, out, error));
+    TRY(choose_queue(instance, import, out, error));
     query q;
-    run_query(instance, handle, version, &q);
+    run_query(instance, handle, version < known ? version : known, &q);
     const char *why;
     uint32_t quirks = vulkan_quirks(out->properties.vendorID, q.properties12.driverID, &why);
     if (why[0])
         host_log(instance->host, MZT_LOG_INFO, "%s: restricted (%s)", out->properties.deviceName, why);
     out->portability_subset = has_extension(instance, handle, "VK_KHR_portability_subset");
+    if (import && out->portability_subset && !was_enabled(import, "VK_KHR_portability_subset"))
+        return error_set(error, MZT_ERROR_UNSUPPORTED,
+                         "%s: extension VK_KHR_portability_subset is not enabled on the imported device",
+                         out->properties.deviceName);
+    if (import) keep_enabled(import, &q);
     choose_tier(&q, options, quirks, out);
     fill_limits(&q, options, index, out);
     return MZT_OK;
@@ -208,7 +258,8 @@ mzt_status vulkan_physical_list(const vulkan_instance *instance, const vulkan_op
         list ? MZT_OK : error_memory(error, "list of Vulkan devices", handle_count * sizeof *list);
     for (uint32_t i = 0; status == MZT_OK && i < handle_count; i++) {
         mzt_error reason;
-        status = query_device(instance, options, handles[i], *count, &list[*count], &reason);
+        status = query_device(instance, options, NULL, VK_API_VERSION_1_3, handles[i], *count, &list[*count],
+                              &reason);
         if (status == MZT_OK) {
             (*count)++;
         } else if (status == MZT_ERROR_UNSUPPORTED) {
@@ -225,4 +276,67 @@ mzt_status vulkan_physical_list(const vulkan_instance *instance, const vulkan_op
     }
     *out = list;
     return MZT_OK;
+}
+
+mzt_status vulkan_physical_import(const vulkan_instance *instance, const vulkan_options *options,
+                                  const vulkan_import *import, vulkan_physical *out, mzt_error *error) {
+    TRY(query_device(instance, options, import, import->api_version, import->physical_device, 0, out, error));
+    snprintf(out->limits.spec, sizeof out->limits.spec, "imported");
+    return MZT_OK;
+}
+
+uint32_t vulkan_instance_needs(PFN_vkGetInstanceProcAddr get, const char **names, uint32_t capacity) {
+    static const char portability[] = VK_KHR_PORTABILITY_ENUMERATION_EXTENSION_NAME;
+    VkExtensionProperties list[256];
+    uint32_t count = sizeof list / sizeof *list, found = 0;
+    PFN_vkEnumerateInstanceExtensionProperties enumerate =
+        (PFN_vkEnumerateInstanceExtensionProperties)get(NULL, "vkEnumerateInstanceExtensionProperties");
+    if (!enumerate || enumerate(NULL, &count, list) < 0) return 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (strcmp(list[i].extensionName, portability) != 0) continue;
+        if (capacity > 0) names[0] = portability;
+        found = 1;
+    }
+    return found;
+}
+
+/* Of what the device has, what the library makes use of. */
+static void fill_needs(const vulkan_physical *physical, vulkan_device_needs *out) {
+    const shader_device *shader = &physical->shader;
+    bool size_control = physical->required_size && shader->subgroup_arithmetic;
+    if (physical->portability_subset) out->required[out->required_count++] = "VK_KHR_portability_subset";
+    if (size_control && !physical->size_control_in_core)
+        out->recommended[out->recommended_count++] = VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME;
+    out->size_control = (VkPhysicalDeviceSubgroupSizeControlFeatures){
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES,
+        .subgroupSizeControl = size_control,
+    };
+    out->features12 = (VkPhysicalDeviceVulkan12Features){
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
+        .pNext = size_control ? &out->size_control : NULL,
+        .shaderFloat16 = shader->f16,
+    };
+    out->features11 = (VkPhysicalDeviceVulkan11Features){
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES,
+        .pNext = &out->features12,
+        .storageBuffer16BitAccess = shader->storage16,
+    };
+    out->features = (VkPhysicalDeviceFeatures2){
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2,
+        .pNext = &out->features11,
+    };
+}
+
+mzt_status vulkan_device_requirements(const base_host *host, PFN_vkGetInstanceProcAddr get, VkInstance handle,
+                                      VkPhysicalDevice device, vulkan_device_needs *out, mzt_error *error) {
+    vulkan_options options = vulkan_options_default();
+    vulkan_physical physical;
+    vulkan_instance *instance;
+    memset(out, 0, sizeof *out);
+    TRY(vulkan_instance_attach(host, get, handle, &instance, error));
+    mzt_status status =
+        query_device(instance, &options, NULL, VULKAN_NEEDED_VERSION, device, 0, &physical, error);
+    vulkan_instance_destroy(instance);
+    if (status == MZT_OK) fill_needs(&physical, out);
+    return status;
 }

@@ -4,7 +4,7 @@
 
 #include "vulkan/instance.h"
 #include "vulkan/shader_table.h"
-#include "vulkan/vulkan_executor.h"
+#include "vulkan/vulkan_import.h"
 
 typedef struct vulkan_physical {
     VkPhysicalDevice handle;
@@ -24,5 +24,10 @@ typedef struct vulkan_physical {
  * fresh block that the caller frees with host_free. The others are named in the log. */
 mzt_status vulkan_physical_list(const vulkan_instance *instance, const vulkan_options *options,
                                 vulkan_physical **out, uint32_t *count, mzt_error *error);
+
+/* The host's physical device, with no more than what the host has enabled on its device. INVALID or
+ * UNSUPPORTED names what is missing. */
+mzt_status vulkan_physical_import(const vulkan_instance *instance, const vulkan_options *options,
+                                  const vulkan_import *import, vulkan_physical *out, mzt_error *error);
 
 #endif

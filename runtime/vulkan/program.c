@@ -1,8 +1,14 @@
 /* Puts a plan on a device; see program.h. */
 #include "vulkan/program.h"
 
+#include <math.h>
 #include <string.h>
-#include "vulkan/recording.h"
+
+#include "base/threads.h"
+#include "vulkan/picture.h"
+#include "vulkan/run.h"
+
+#define PIECE_BYTES ((uint64_t)1 << 20) /* copied between two looks at the clock */
 
 static mzt_status create_shards(vulkan_executor *owner, vulkan_program *g, mzt_error *error) {
     vulkan_device *device = owner->device;
@@ -33,30 +39,26 @@ static double estimate(const vulkan_device *device, const plan_dispatch *d) {
     return (double)d->flops / flops + (double)d->bytes / bytes + launch;
 }
 
-/* All pipelines are made before the first submission of this program, and nothing else is on its way
- * meanwhile. */
+static mzt_status name_node(const vulkan_program *g, uint32_t dispatch, mzt_error *error) {
+    char node[96];
+    const plan *p = g->base.plan;
+    return error_prefix(error,
+                        "%s: ", error_text(node, sizeof node, plan_string(p, p->dispatches[dispatch].node)));
+}
+
 static mzt_status create_calls(vulkan_executor *owner, vulkan_program *g, mzt_error *error) {
     const plan *p = g->base.plan;
     g->calls = host_calloc(g->base.owner->host, p->dispatch_count, sizeof *g->calls);
     if (!g->calls) return error_memory(error, "list of dispatches", p->dispatch_count * sizeof *g->calls);
-    TRY(vulkan_transfer_wait(&owner->transfer, error));
     for (uint32_t i = 0; i < p->dispatch_count; i++) {
         vulkan_call *call = &g->calls[i];
         const plan_dispatch *d = &p->dispatches[i];
         const shader_variant *variant;
-        mzt_status status =
-            shader_select(&owner->device->physical.shader, p, d, &variant, &call->groups, error);
-        if (status == MZT_OK)
-            status = vulkan_pipelines_get(&owner->pipelines, variant, &call->pipeline, error);
-        if (status < 0) {
-            char node[96];
-            error_prefix(error, "%s: ", error_text(node, sizeof node, plan_string(p, d->node)));
-            return status;
-        }
+        if (shader_select(&owner->device->physical.shader, p, d, &variant, &call->groups, error) < 0)
+            return name_node(g, i, error);
         call->variant = (uint32_t)(variant - shader_variants);
         call->estimate = estimate(owner->device, d);
     }
-    vulkan_cache_save(owner->device, &owner->pipelines.cache);
     return MZT_OK;
 }
 
@@ -65,6 +67,7 @@ static mzt_status create_pools(vulkan_executor *owner, vulkan_program *g, mzt_er
     const plan *p = g->base.plan;
     VkCommandPoolCreateInfo commands = {
         .sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
+        .flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT, /* slices are recorded anew each time */
         .queueFamilyIndex = device->physical.queue_family,
     };
     VkResult result = device->vk.CreateCommandPool(device->handle, &commands, NULL, &g->command_pool);
@@ -145,12 +148,10 @@ mzt_status vulkan_program_create(vulkan_executor *owner, const plan *p, vulkan_p
     if (!g) return error_memory(error, "program", sizeof *g);
     g->base.owner = &owner->base;
     g->base.plan = p;
+    g->base.unbuilt = true;
     mzt_status status = create_calls(owner, g, error);
     if (status == MZT_OK) status = create_shards(owner, g, error);
     if (status == MZT_OK) status = create_pools(owner, g, error);
-    for (uint32_t i = 0; status == MZT_OK && i < p->dispatch_count; i++) {
-        status = write_set(owner, g, &p->dispatches[i], &g->calls[i], error);
-    }
     if (status < 0) {
         vulkan_program_destroy(g);
         return status;
@@ -159,11 +160,38 @@ mzt_status vulkan_program_create(vulkan_executor *owner, const plan *p, vulkan_p
     return MZT_OK;
 }
 
+/* A software device must have nothing of ours on its way while a pipeline is made: lavapipe has been seen to
+ * crash. */
+static mzt_status wait_for_quiet(vulkan_device *device, double deadline, mzt_error *error) {
+    if (!device->physical.shader.is_cpu) return vulkan_device_alive(device, error);
+    return vulkan_device_quiet(device, deadline < INFINITY ? -INFINITY : INFINITY, error);
+}
+
+mzt_status vulkan_program_build(vulkan_program *g, double deadline, mzt_error *error) {
+    vulkan_executor *owner = vulkan_executor_of(g);
+    const plan *p = g->base.plan;
+    while (g->built < p->dispatch_count) {
+        vulkan_call *call = &g->calls[g->built];
+        mzt_status status = wait_for_quiet(owner->device, deadline, error);
+        if (status != MZT_OK) return status;
+        status =
+            vulkan_pipelines_get(&owner->pipelines, &shader_variants[call->variant], &call->pipeline, error);
+        if (status < 0) return name_node(g, g->built, error);
+        TRY(write_set(owner, g, &p->dispatches[g->built], call, error));
+        g->built++;
+        if (g->built < p->dispatch_count && clock_seconds() >= deadline) return MZT_PENDING;
+    }
+    if (deadline == INFINITY) vulkan_cache_save(owner->device, &owner->pipelines.cache);
+    return MZT_OK;
+}
+
 void vulkan_program_destroy(vulkan_program *g) {
     vulkan_executor *owner = vulkan_executor_of(g);
     vulkan_device *device = owner->device;
     const base_host *host = owner->base.host;
-    vulkan_transfer_wait(&owner->transfer, NULL); /* a copy into this program may still be on its way */
+    vulkan_run_destroy(g);
+    vulkan_pictures_settle(owner); /* copies into this program or out of it may still be on their way */
+    vulkan_transfer_wait(&owner->transfer, INFINITY, NULL);
     for (uint32_t i = 0; i < g->recording_count; i++)
         vulkan_recording_destroy(g->recordings[i]);
     host_free(host, g->recordings);
@@ -177,17 +205,36 @@ void vulkan_program_destroy(vulkan_program *g) {
     host_free(host, g);
 }
 
+/* Where the host sees the buffer. */
+static mzt_status write_mapped(vulkan_device *device, const vulkan_buffer *shard, uint64_t start,
+                               const uint8_t *data, uint64_t size, double deadline, uint64_t *written,
+                               mzt_error *error) {
+    while (*written < size) {
+        uint64_t piece = size - *written;
+        if (deadline < INFINITY && piece > PIECE_BYTES) piece = PIECE_BYTES;
+        memcpy(shard->mapped + start + *written, data + *written, (size_t)piece);
+        TRY(vulkan_buffer_flush(device, shard, start + *written, piece, error));
+        *written += piece;
+        if (*written < size && clock_seconds() >= deadline) return MZT_PENDING;
+    }
+    return MZT_OK;
+}
+
 mzt_status vulkan_program_write(vulkan_program *g, uint32_t buffer, uint64_t offset, const void *data,
-                                uint64_t size, mzt_error *error) {
+                                uint64_t size, double deadline, uint64_t *written, mzt_error *error) {
     vulkan_executor *owner = vulkan_executor_of(g);
     const vulkan_place *place = &g->layout.places[buffer];
     const vulkan_buffer *shard = &g->shards[place->shard];
+    *written = 0;
     TRY(vulkan_device_alive(owner->device, error));
     if (size == 0) return MZT_OK;
     uint64_t start = place->offset + offset;
-    if (!shard->mapped) return vulkan_transfer_write(&owner->transfer, shard, start, data, size, error);
-    memcpy(shard->mapped + start, data, (size_t)size);
-    return vulkan_buffer_flush(owner->device, shard, start, size, error);
+    if (shard->mapped) { /* a picture may still be read from there */
+        mzt_status status = vulkan_pictures_wait(owner, deadline < INFINITY ? -INFINITY : INFINITY, error);
+        if (status != MZT_OK) return status;
+        return write_mapped(owner->device, shard, start, data, size, deadline, written, error);
+    }
+    return vulkan_transfer_write(&owner->transfer, shard, start, data, size, deadline, written, error);
 }
 
 mzt_status vulkan_program_read(vulkan_program *g, uint32_t buffer, uint64_t offset, void *data, uint64_t size,

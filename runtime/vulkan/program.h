@@ -12,9 +12,9 @@ typedef struct vulkan_executor {
     vulkan_device *device;
     vulkan_pipelines pipelines;
     vulkan_transfer transfer;
-    vulkan_buffer dummy;    /* bound where a binding is absent */
-    VkQueryPool timestamps; /* NULL: the device has none */
-    VkFence fences[2];      /* of the segments that are on their way */
+    struct vulkan_pictures *pictures; /* see picture.h; made at the first picture */
+    vulkan_buffer dummy;              /* bound where a binding is absent */
+    VkQueryPool timestamps;           /* of timed runs; NULL: the device has none */
     double
         slowness; /* measured time by estimated time of dispatches never run before, learnt as programs run */
 } vulkan_executor;
@@ -30,6 +30,8 @@ typedef struct vulkan_call {
 } vulkan_call;
 
 struct vulkan_recording;
+struct vulkan_run;
+struct vulkan_pictures;
 
 typedef struct vulkan_program {
     program base;
@@ -40,6 +42,8 @@ typedef struct vulkan_program {
     VkCommandPool command_pool;
     struct vulkan_recording **recordings; /* [recording_count], see recording.h */
     uint32_t recording_count, recording_capacity;
+    struct vulkan_run *run; /* see run.h; made at the first run */
+    uint32_t built;         /* dispatches whose pipeline and descriptor set are there */
     bool sealed;
     uint64_t bytes; /* held on the device */
 } vulkan_program;
@@ -48,14 +52,18 @@ static inline vulkan_executor *vulkan_executor_of(const vulkan_program *g) {
     return (vulkan_executor *)(void *)g->base.owner;
 }
 
-/* Allocates buffers, chooses and builds all pipelines, writes the descriptor sets. */
+/* Allocates buffers and chooses kernels. */
 mzt_status vulkan_program_create(vulkan_executor *owner, const plan *p, vulkan_program **out,
                                  mzt_error *error);
 void vulkan_program_destroy(vulkan_program *g);
 
-/* Copies to and from a buffer; the range was checked. */
+/* Makes pipelines and writes descriptor sets, dispatch by dispatch, until `deadline`; PENDING: not all. */
+mzt_status vulkan_program_build(vulkan_program *g, double deadline, mzt_error *error);
+
+/* Copies to and from a buffer; the range was checked. Writing copies the first *written bytes, until
+ * `deadline`; PENDING: not all. */
 mzt_status vulkan_program_write(vulkan_program *g, uint32_t buffer, uint64_t offset, const void *data,
-                                uint64_t size, mzt_error *error);
+                                uint64_t size, double deadline, uint64_t *written, mzt_error *error);
 mzt_status vulkan_program_read(vulkan_program *g, uint32_t buffer, uint64_t offset, void *data, uint64_t size,
                                mzt_error *error);
 

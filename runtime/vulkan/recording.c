@@ -5,6 +5,7 @@
 
 #define SUBMIT_SECONDS  50e-6 /* what a submission costs beyond its work, roughly */
 #define TRUSTED_SECONDS 5e-3  /* shorter segments say more about submission than about the dispatches */
+#define TRUSTED_STAMPS  2e-4  /* the same where timestamps measure */
 #define REBUILD_LIMIT   4u
 
 mzt_status vulkan_recording_create(vulkan_program *g, uint32_t first, uint32_t count, bool timed,
@@ -16,8 +17,23 @@ mzt_status vulkan_recording_create(vulkan_program *g, uint32_t first, uint32_t c
     recording->first = recording->next_dispatch = first;
     recording->count = count;
     recording->timed = timed;
+    recording->limit = vulkan_executor_of(g)->device->options.segment_seconds;
     *out = recording;
     return MZT_OK;
+}
+
+mzt_status vulkan_recording_create_slice(vulkan_program *g, vulkan_recording **out, mzt_error *error) {
+    vulkan_executor *owner = vulkan_executor_of(g);
+    TRY(vulkan_recording_create(g, 0, 0, false, out, error));
+    (*out)->slice = true;
+    if (!owner->timestamps) return MZT_OK;
+    VkQueryPoolCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO,
+        .queryType = VK_QUERY_TYPE_TIMESTAMP,
+        .queryCount = 2,
+    };
+    VkResult result = owner->device->vk.CreateQueryPool(owner->device->handle, &info, NULL, &(*out)->stamps);
+    return vulkan_device_check(owner->device, result, "vkCreateQueryPool", error);
 }
 
 static void clear(vulkan_recording *recording) {
@@ -36,7 +52,9 @@ static void clear(vulkan_recording *recording) {
 void vulkan_recording_destroy(vulkan_recording *recording) {
     if (!recording) return;
     const base_host *host = recording->program->base.owner->host;
+    const vulkan_device *device = vulkan_executor_of(recording->program)->device;
     clear(recording);
+    if (recording->stamps) device->vk.DestroyQueryPool(device->handle, recording->stamps, NULL);
     host_free(host, recording->launches);
     host_free(host, recording->segments);
     host_free(host, recording);
@@ -83,18 +101,18 @@ static mzt_status choose_launches(vulkan_recording *recording, vulkan_segment *s
     uint32_t most = owner->device->physical.shader.max_groups_x;
     if (options->max_groups > 0 && options->max_groups < most) most = options->max_groups;
     segment->launch = recording->launch_count;
-    segment->expected = SUBMIT_SECONDS;
+    segment->expected = recording->stamps ? 0 : SUBMIT_SECONDS; /* timestamps see the work alone */
     while (recording->next_dispatch - recording->first < recording->count) {
         uint32_t d = recording->next_dispatch, total = recording->program->calls[d].groups;
         double whole = expected_seconds(recording, d), per_group = whole / total;
         uint32_t groups = total - recording->next_group;
         if (groups > most) groups = most;
-        if (per_group * groups > options->segment_seconds) {
-            double fit = options->segment_seconds / per_group;
+        if (per_group * groups > recording->limit) {
+            double fit = recording->limit / per_group;
             groups = fit < 1 ? 1 : fit < groups ? (uint32_t)fit : groups;
         }
         double seconds = per_group * groups;
-        if (segment->launch_count > 0 && segment->expected + seconds > options->segment_seconds) break;
+        if (segment->launch_count > 0 && segment->expected + seconds > recording->limit) break;
         if (!HOST_GROW(owner->base.host, recording->launches, recording->launch_count,
                        recording->launch_capacity)) {
             return error_memory(error, "list of launches",
@@ -178,6 +196,7 @@ static mzt_status record(const vulkan_recording *recording, const vulkan_segment
     VkCommandBuffer commands = segment->commands;
     VkPipeline bound = VK_NULL_HANDLE;
     bool stamps = recording->timed && owner->timestamps;
+    VkQueryPool around = recording->stamps;
     VkCommandBufferBeginInfo begin = {
         .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
         .flags =
@@ -189,6 +208,10 @@ static mzt_status record(const vulkan_recording *recording, const vulkan_segment
         device->vk.CmdResetQueryPool(commands, owner->timestamps, 0, segment->launch_count + 1);
         device->vk.CmdWriteTimestamp(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, owner->timestamps, 0);
     }
+    if (around) {
+        device->vk.CmdResetQueryPool(commands, around, 0, 2);
+        device->vk.CmdWriteTimestamp(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, around, 0);
+    }
     for (uint32_t i = 0; i < segment->launch_count; i++) {
         record_launch(recording, &recording->launches[segment->launch + i], &bound, commands);
         if (stamps) {
@@ -196,8 +219,32 @@ static mzt_status record(const vulkan_recording *recording, const vulkan_segment
                                          i + 1);
         }
     }
+    if (around) device->vk.CmdWriteTimestamp(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, around, 1);
     if (recording->next_dispatch - recording->first == recording->count) end_barrier(device, commands);
     return vulkan_device_check(device, device->vk.EndCommandBuffer(commands), "vkEndCommandBuffer", error);
+}
+
+mzt_status vulkan_recording_slice(vulkan_recording *recording, uint32_t first, uint32_t count,
+                                  uint32_t dispatch, uint32_t group, double seconds, mzt_error *error) {
+    vulkan_device *device = vulkan_executor_of(recording->program)->device;
+    double most = device->options.segment_seconds;
+    recording->first = first;
+    recording->count = count;
+    recording->limit = seconds < most ? seconds : most;
+    if (recording->segment_count == 0) {
+        recording->next_dispatch = dispatch;
+        recording->next_group = group;
+        return vulkan_recording_extend(recording, error);
+    }
+    vulkan_segment segment = {.commands = recording->segments[0].commands};
+    recording->launch_count = 0;
+    recording->next_dispatch = dispatch;
+    recording->next_group = group;
+    TRY(choose_launches(recording, &segment, error));
+    TRY(record(recording, &segment, error));
+    recording->segments[0] = segment;
+    recording->complete = recording->next_dispatch - first == count;
+    return MZT_OK;
 }
 
 mzt_status vulkan_recording_extend(vulkan_recording *recording, mzt_error *error) {
@@ -260,7 +307,8 @@ void vulkan_recording_measured(vulkan_recording *recording, uint32_t index, doub
         call->measured = launch->expected * ratio;
         estimated += call->estimate * launch->share;
     }
-    if (seconds < TRUSTED_SECONDS && segment->expected < TRUSTED_SECONDS) return;
+    double trusted = recording->stamps ? TRUSTED_STAMPS : TRUSTED_SECONDS;
+    if (seconds < trusted && segment->expected < trusted) return;
     double seen = seconds / estimated; /* slower than thought is believed at once, faster by halves */
     owner->slowness = seen > owner->slowness ? seen : (owner->slowness + seen) / 2;
 }

@@ -29,6 +29,9 @@ typedef struct vulkan_recording {
     vulkan_program *program;
     uint32_t first, count; /* dispatches */
     bool timed;            /* to measure single dispatches: a barrier and a timestamp after each launch */
+    bool slice;            /* one segment, recorded anew each time; see vulkan_recording_slice */
+    double limit;          /* seconds that a segment should take at most */
+    VkQueryPool stamps;    /* slices: two timestamps, around the segment; NULL: the device has none */
     bool complete;         /* all is recorded */
     uint32_t next_dispatch, next_group; /* where the next segment begins */
     vulkan_launch *launches;
@@ -49,6 +52,14 @@ mzt_status vulkan_recording_create(vulkan_program *g, uint32_t first, uint32_t c
                                    vulkan_recording **out, mzt_error *error);
 void vulkan_recording_destroy(
     vulkan_recording *recording); /* none of it may be on its way; NULL is accepted */
+
+/* For vulkan_recording_slice. Owner: the caller. */
+mzt_status vulkan_recording_create_slice(vulkan_program *g, vulkan_recording **out, mzt_error *error);
+
+/* Records segment 0, which begins at workgroup `group` of `dispatch` in the range and takes at most `seconds`
+ * by what is known, or one workgroup; next_dispatch and next_group tell where it ends. */
+mzt_status vulkan_recording_slice(vulkan_recording *recording, uint32_t first, uint32_t count,
+                                  uint32_t dispatch, uint32_t group, double seconds, mzt_error *error);
 
 /* Records the next segment of an incomplete recording. */
 mzt_status vulkan_recording_extend(vulkan_recording *recording, mzt_error *error);

@@ -10,8 +10,7 @@ typedef struct vulkan_transfer {
     vulkan_buffer staging; /* made at the first copy */
     VkCommandPool pool;
     VkCommandBuffer commands[2];
-    VkFence fences[2];
-    bool pending[2];
+    vulkan_fence fences[2];
     uint32_t next; /* the half to be used next */
 } vulkan_transfer;
 
@@ -19,16 +18,18 @@ typedef struct vulkan_transfer {
 void vulkan_transfer_init(vulkan_transfer *transfer, vulkan_device *device);
 void vulkan_transfer_destroy(vulkan_transfer *transfer);
 
-/* Copies into a buffer. The last chunks may still be on their way at return: what is submitted later sees
- * them. */
+/* Copies the first *written bytes into a buffer: until `deadline` (in clock_seconds; INFINITY: all of them),
+ * without waiting for the device before that. PENDING: not all of them. The last chunks may still be on their
+ * way at return: what is submitted later sees them. */
 mzt_status vulkan_transfer_write(vulkan_transfer *transfer, const vulkan_buffer *buffer, uint64_t offset,
-                                 const void *data, uint64_t size, mzt_error *error);
+                                 const void *data, uint64_t size, double deadline, uint64_t *written,
+                                 mzt_error *error);
 
 /* Copies out of a buffer; done at return. */
 mzt_status vulkan_transfer_read(vulkan_transfer *transfer, const vulkan_buffer *buffer, uint64_t offset,
                                 void *data, uint64_t size, mzt_error *error);
 
-/* Waits until no copy is on its way. */
-mzt_status vulkan_transfer_wait(vulkan_transfer *transfer, mzt_error *error);
+/* Waits until no copy is on its way; PENDING: one still is at `deadline`. */
+mzt_status vulkan_transfer_wait(vulkan_transfer *transfer, double deadline, mzt_error *error);
 
 #endif

@@ -90,9 +90,9 @@ typedef struct vulkan_picture_target {
 /* Submits the copy of a picture from buffer `buffer` of a program ([1, h, w, 3 or 4] of f32, f16 or bf16,
  * values -1 ... 1, as decoders write) into the target, and returns without waiting for it. 8-bit formats hold
  * exactly what image_from_floats gives; float formats hold the values themselves; a missing fourth channel
- * is 1. The program may not be written, run or destroyed so that the host overwrites the picture while it is
- * being copied: work submitted later waits by itself. Refused while a run of the program has begun.
- * UNSUPPORTED names a format that is none of the above. */
+ * is 1. What is done with the program afterwards waits by itself. INVALID while the program is running
+ * (program_begin); UNSUPPORTED names a format that is none of the above. PENDING: two pictures are still on
+ * their way, try again later; nothing was submitted. */
 mzt_status vulkan_program_write_picture(program *g, uint32_t buffer, const vulkan_picture_target *target,
                                         mzt_error *error);
 
