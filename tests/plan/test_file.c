@@ -1,12 +1,14 @@
 /* Plan files: what is written comes back; damaged bytes are refused or give another sound plan, and never
- * harm. */
+ * harm. Images: the same with weights, and a program made from a mapped one. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
 #include "base/file.h"
+#include "executor.h"
 #include "graph/graph.h"
 
 #define PATH MZT_BINARY_DIR "/test_file.plan"
@@ -131,13 +133,121 @@ static void test_other_files(void **state) {
     host_free(&host, data);
 }
 
+/* Every weight's bytes are a function of buffer and place. */
+static mzt_status fill_weight(void *user, uint32_t buffer, void *data, mzt_error *error) {
+    const plan *p = user;
+    if (buffer == PLAN_NONE) return error_set(error, MZT_ERROR_INVALID, "no such weight");
+    const plan_buffer *b = &p->buffers[buffer];
+    assert_int_equal(b->kind, PLAN_WEIGHT);
+    for (uint64_t i = 0; i < b->bytes / dtype_size((dtype)b->dtype); i++)
+        dtype_store((dtype)b->dtype, data, (size_t)i, ((double)((i * 5 + buffer) % 17) - 8) / 16);
+    return MZT_OK;
+}
+
+static mzt_status fail_weight(void *user, uint32_t buffer, void *data, mzt_error *error) {
+    (void)user;
+    (void)data;
+    return error_set(error, MZT_ERROR_NOT_FOUND, "weight %u", buffer);
+}
+
+/* Two images, one after the other; *size receives the bytes of one. */
+static void write_images(const plan *p, uint64_t *size) {
+    mzt_error error;
+    file_writer *writer;
+    assert_int_equal(file_writer_open(&host, PATH, &writer, &error), MZT_OK);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(plan_image_write(p, fill_weight, (plan *)(uintptr_t)p, writer, size, &error),
+                         MZT_OK);
+    assert_int_equal(*size % PLAN_ALIGNMENT, 0);
+    assert_int_equal(file_writer_commit(writer, &error), MZT_OK);
+}
+
+static void run_image(const plan_image *image, uint8_t *out, uint64_t size) {
+    mzt_error error;
+    executor *e;
+    program *g;
+    uint32_t x = plan_find_buffer(image->plan, "x"), y = plan_find_buffer(image->plan, "y");
+    uint16_t values[4 * 4 * 8];
+    for (uint32_t i = 0; i < 4 * 4 * 8; i++)
+        values[i] = f16_from_f32((float)(i % 7) / 4);
+    assert_int_equal(cpu_reference_create(&host, &e, &error), MZT_OK);
+    assert_int_equal(executor_prepare_begin(e, image->plan, &g, &error), MZT_OK);
+    assert_int_equal(program_queue_image(g, image, &error), MZT_OK);
+    assert_int_equal(program_queue_seal(g, &error), MZT_OK);
+    assert_int_equal(program_prepare_advance(g, BUDGET_UNLIMITED, NULL, &error), MZT_OK);
+    assert_int_equal(program_write(g, x, 0, values, sizeof values, &error), MZT_OK);
+    assert_int_equal(program_run_phase(g, "setup", NULL, &error), MZT_OK);
+    assert_int_equal(program_run_phase(g, "step", NULL, &error), MZT_OK);
+    assert_int_equal(image->plan->buffers[y].bytes, size);
+    assert_int_equal(program_read(g, y, 0, out, size, &error), MZT_OK);
+    program_destroy(g);
+    executor_destroy(e);
+}
+
+static void test_image(void **state) {
+    (void)state;
+    uint64_t size = 0;
+    mzt_error error;
+    plan *p = compile();
+    write_images(p, &size);
+    file_mapping mapping;
+    assert_int_equal(file_map(PATH, &mapping, &error), MZT_OK);
+    assert_int_equal(mapping.size, 2 * size);
+    uint8_t results[2][4 * 4 * 8 * 2], *expected = malloc((size_t)size);
+    assert_non_null(expected);
+    for (int n = 0; n < 2; n++) {
+        plan_image image;
+        const uint8_t *data = mapping.data + n * size;
+        if (plan_image_parse(&host, data, size, &image, &error) < 0) fail_msg("%s", error.message);
+        for (uint32_t i = 0; i < p->buffer_count; i++) {
+            assert_int_equal(image.weights[i] != NULL, p->buffers[i].kind == PLAN_WEIGHT);
+            if (!image.weights[i]) continue;
+            assert_int_equal((image.weights[i] - data) % PLAN_ALIGNMENT, 0);
+            fill_weight(p, i, expected, &error);
+            assert_memory_equal(image.weights[i], expected, (size_t)p->buffers[i].bytes);
+        }
+        run_image(&image, results[n], sizeof results[n]);
+        plan_image_destroy(&image);
+    }
+    assert_memory_equal(results[0], results[1], sizeof results[0]);
+    static const uint8_t zeros[sizeof results[0]];
+    assert_memory_not_equal(results[0], zeros, sizeof zeros);
+    free(expected);
+    file_unmap(&mapping);
+    remove(PATH);
+    plan_destroy(p);
+}
+
+static void test_damaged_image(void **state) {
+    (void)state;
+    uint64_t size = 0, file_size;
+    mzt_error error;
+    char *data;
+    plan_image image;
+    plan *p = compile();
+    write_images(p, &size);
+    assert_int_equal(file_read(&host, PATH, 1 << 24, &data, &file_size, &error), MZT_OK);
+    for (uint64_t length = 0; length < file_size; length++) {
+        if (length == size) continue;
+        assert_int_equal(plan_image_parse(&host, data, length, &image, &error), MZT_ERROR_FORMAT);
+        assert_true(!image.plan && !image.weights);
+    }
+    host_free(&host, data);
+    remove(PATH);
+    file_writer *writer;
+    assert_int_equal(file_writer_open(&host, PATH, &writer, &error), MZT_OK);
+    assert_int_equal(plan_image_write(p, fail_weight, p, writer, &size, &error), MZT_ERROR_NOT_FOUND);
+    file_writer_abandon(writer);
+    assert_false(file_exists(PATH));
+    plan_destroy(p);
+}
+
 int main(void) {
     host = host_make(NULL);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_truncations),
-        cmocka_unit_test(test_bit_flips),
-        cmocka_unit_test(test_other_files),
+        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_truncations),
+        cmocka_unit_test(test_bit_flips),  cmocka_unit_test(test_other_files),
+        cmocka_unit_test(test_image),      cmocka_unit_test(test_damaged_image),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
