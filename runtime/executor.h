@@ -175,6 +175,10 @@ void program_cancel(program *g);
 /* Plain C with sums in double: slow, simple, the judge of all others. */
 mzt_status cpu_reference_create(const base_host *host, executor **out, mzt_error *error);
 
+/* The same, but it computes only about `items` of each dispatch's rows, pixels or elements, spread evenly, and leaves the rest of
+ * the output untouched: to check results of full size in a moment. */
+mzt_status cpu_reference_create_sampled(const base_host *host, uint64_t items, executor **out, mzt_error *error);
+
 /* Threads, and oneDNN where it was built in. `threads` 0: one per processor. */
 mzt_status cpu_create(const base_host *host, uint32_t threads, executor **out, mzt_error *error);
 

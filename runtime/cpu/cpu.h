@@ -46,6 +46,7 @@ struct cpu_executor {
     executor base;
     const cpu_backend *backend;
     thread_pool *pool;
+    uint64_t sampled; /* about so many items of each dispatch are computed; 0: all */
     dtype native; /* matrices of this type are given to oneDNN; DTYPE_COUNT: none */
 };
 

@@ -103,6 +103,7 @@ static uint64_t count_items(op o, const op_params *p) {
 
 typedef struct reference_job {
     const cpu_call *call;
+    uint64_t items, sampled; /* of the dispatch; that are computed */
     atomic_bool failed;
 } reference_job;
 
@@ -112,11 +113,25 @@ static void run_items(void *argument, uint64_t first, uint64_t last, uint32_t wo
     if (!functions[job->call->op](job->call, first, last)) atomic_store(&job->failed, true);
 }
 
+/* Item k of `sampled` is the one at (k + 1/2) / sampled of the way, so that ends and blocks of any size are
+ * met. */
+static void run_sampled_items(void *argument, uint64_t first, uint64_t last, uint32_t worker) {
+    (void)worker;
+    reference_job *job = argument;
+    for (uint64_t k = first; k < last; k++) {
+        uint64_t item = (uint64_t)(((double)k + 0.5) / (double)job->sampled * (double)job->items);
+        if (!functions[job->call->op](job->call, item, item + 1)) atomic_store(&job->failed, true);
+    }
+}
+
 mzt_status reference_run(cpu_program *g, cpu_call *call, mzt_error *error) {
-    (void)g;
-    reference_job job = {.call = call};
+    reference_job job = {
+        .call = call, .items = count_items(call->op, call->params), .sampled = cpu_executor_of(g)->sampled};
     atomic_init(&job.failed, false);
-    thread_pool_for(call->pool, count_items(call->op, call->params), 1, run_items, &job);
+    if (job.sampled && job.sampled < job.items)
+        thread_pool_for(call->pool, job.sampled, 1, run_sampled_items, &job);
+    else
+        thread_pool_for(call->pool, job.items, 1, run_items, &job);
     if (atomic_load(&job.failed))
         return error_set(error, MZT_ERROR_OUT_OF_MEMORY, "no memory for the rows of one %s",
                          op_get(call->op)->name);
@@ -127,4 +142,11 @@ mzt_status cpu_reference_create(const base_host *host, executor **out, mzt_error
     static const cpu_backend backend = {.run = reference_run};
     return cpu_executor_create(host, &backend, 0, "reference in double precision", "cpu-reference", out,
                                error);
+}
+
+mzt_status cpu_reference_create_sampled(const base_host *host, uint64_t items, executor **out,
+                                        mzt_error *error) {
+    TRY(cpu_reference_create(host, out, error));
+    ((cpu_executor *)(void *)*out)->sampled = items;
+    return MZT_OK;
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/presets.h"
 #include "synthetic.h"
 
 static int usage(void) {
@@ -10,7 +11,7 @@ static int usage(void) {
             "usage: make-model PRESET|FOLDER OUTPUT_DIR [--dtype f32|f16|bf16] [--seed N] "
             "[--components unet,vae,...]\n"
             "presets: %s; FOLDER: a model folder whose configurations are copied\n",
-            synthetic_preset_names());
+            model_preset_names());
     return 2;
 }
 

@@ -38,10 +38,4 @@ mzt_status synthetic_weights_write(const base_host *host, model_component compon
 #define SYNTHETIC_MERGES 24
 mzt_status synthetic_tokenizer_write(const base_host *host, const char *folder, mzt_error *error);
 
-/* The text of a preset's file ("unet/config.json"); NULL: no such preset or file. */
-const char *synthetic_preset_file(const char *preset, const char *path);
-
-/* "tiny, sd15, ..." */
-const char *synthetic_preset_names(void);
-
 #endif

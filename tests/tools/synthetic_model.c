@@ -1,4 +1,5 @@
 /* A whole model folder; see synthetic.h. */
+#include "model/presets.h"
 #include "synthetic.h"
 
 #include <stdio.h>
@@ -16,7 +17,7 @@ typedef struct folder_copy {
 
 /* Copies source/path to target/path; a preset's files come out of its table. */
 static mzt_status copy_file(const folder_copy *c, const char *path, mzt_error *error) {
-    const char *text = c->preset ? synthetic_preset_file(c->source, path) : NULL;
+    const char *text = c->preset ? model_preset_file(c->source, path) : NULL;
     char *from = path_join(c->host, c->source, path), *to = path_join(c->host, c->target, path), *data = NULL;
     uint64_t size = text ? strlen(text) : 0;
     mzt_status status = from && to ? MZT_OK : error_memory(error, path, 0);
@@ -65,11 +66,11 @@ static mzt_status write_component(const folder_copy *c, model_component componen
 
 mzt_status synthetic_model_write(const base_host *host, const char *source, const char *folder,
                                  const synthetic_options *options, mzt_error *error) {
-    const bool preset = synthetic_preset_file(source, "model_index.json") != NULL;
+    const bool preset = model_preset_file(source, "model_index.json") != NULL;
     const folder_copy copy = {host, source, folder, preset};
     if (!preset && !file_exists(source))
         return error_set(error, MZT_ERROR_NOT_FOUND, "%s: neither a preset (%s) nor a folder", source,
-                         synthetic_preset_names());
+                         model_preset_names());
     model_index index = {0};
     TRY(folder_create(host, folder, error));
     TRY(copy_file(&copy, "model_index.json", error));

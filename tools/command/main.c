@@ -22,6 +22,7 @@ static const struct {
     {"inspect", command_inspect, "parameters, FLOP, dispatches and memory of a model"},
     {"tokenize", command_tokenize, "token ids of a text"},
     {"eval", command_eval, "run one network on tensors from a file"},
+    {"bench", command_bench, "time networks and kernels, and check their results"},
     {"validate", command_validate, "hold a device against the reference, node by node"},
 };
 

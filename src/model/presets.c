@@ -1,6 +1,6 @@
-/* The presets' configuration files; see synthetic.h. Sizes of sd15, sd21 and sdxl are those of the published
+/* Configurations of published models; see presets.h. Sizes of sd15, sd21 and sdxl are those of the published
  * networks; `tiny` is one of our own, small enough to run anywhere in a second. */
-#include "synthetic.h"
+#include "model/presets.h"
 
 #include <string.h>
 
@@ -116,12 +116,12 @@ static const preset_file files[] = {
     {"sdxl", "vae/config.json", VAE("1024", "0.13025", "true")},
 };
 
-const char *synthetic_preset_file(const char *preset, const char *path) {
+const char *model_preset_file(const char *preset, const char *path) {
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
         if (strcmp(files[i].preset, preset) == 0 && strcmp(files[i].path, path) == 0) return files[i].text;
     return NULL;
 }
 
-const char *synthetic_preset_names(void) {
+const char *model_preset_names(void) {
     return "tiny, sd15, sd21, sdxl";
 }
