@@ -191,6 +191,7 @@ typedef struct mzt_model_params {
     const char *const
         *embeddings; /* [embedding_count] textual inversions, named in prompts by their file names */
     uint32_t lora_count, embedding_count;
+    const char *weights; /* how devices store matrices: "auto" (NULL), "f32", "f16", "bf16", "q8" or "q4" */
 } mzt_model_params;
 
 MZT_API void mzt_model_params_init(mzt_model_params *params, size_t struct_size);

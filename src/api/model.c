@@ -4,6 +4,7 @@
 #include "api/api.h"
 #include "model/unet.h"
 #include "pipeline/model_lora.h"
+#include "pipeline/stored.h"
 #include "sample/samplers.h"
 
 void mzt_model_params_init(mzt_model_params *params, size_t struct_size) {
@@ -34,10 +35,13 @@ mzt_status mzt_model_open(mzt_context *context, const char *path, const mzt_mode
     if (out) *out = NULL;
     if (!context || !path || !out) return api_missing(error, !context ? "context" : !path ? "path" : "model");
     if (params) TRY(api_take("mzt_model_params", params, &own, sizeof own, error));
+    weight_choice stored = WEIGHT_AUTO;
+    if (own.weights) TRY(weight_choice_parse(own.weights, &stored, error));
     mzt_model *m = host_calloc(&context->host, 1, sizeof *m);
     if (!m) return error_memory(error, "model", sizeof *m);
     m->host = &context->host;
-    const model_options options = {.vae = own.vae,
+    const model_options options = {.stored = stored,
+                                   .vae = own.vae,
                                    .text_encoders = {own.text_encoders[0], own.text_encoders[1]},
                                    .tokenizer = own.tokenizer,
                                    .data_folder = own.data_folder,

@@ -54,6 +54,9 @@ typedef struct graph_tensor {
     uint32_t piece_count;
 } graph_tensor;
 
+/* The type in which a matrix is to be stored, given how its pieces are called and laid. */
+typedef dtype graph_stored(const void *user, const graph_tensor *matrix);
+
 typedef struct graph_node {
     op op;
     graph_part part;
@@ -67,6 +70,8 @@ typedef struct graph_node {
 typedef struct graph {
     const base_host *host;
     dtype activation, weight;
+    graph_stored *stored; /* NULL: all matrices have the type `weight` */
+    const void *stored_user;
     graph_tensor *tensors; /* [0] is unused: TENSOR_NONE */
     uint32_t tensor_count, tensor_capacity;
     graph_node *nodes; /* in an order in which every input comes first */
@@ -86,6 +91,11 @@ typedef struct graph {
 /* Activations and matrices are stored as these types; biases and norm scales always as f32. NULL when out of memory. */
 graph *graph_create(const base_host *host, dtype activation, dtype weight);
 void graph_destroy(graph *g); /* NULL is accepted */
+
+/* Lets `stored` choose the type of every matrix that linear layers and convolutions alone read, when the graph is compiled:
+ * f16, bf16, the graph's weight type, or blocks (base/block.h). Where rows are no whole blocks, or a reader cannot have them
+ * (op_takes_blocks), a matrix keeps the weight type. `user` must live until then. */
+void graph_store_as(graph *g, graph_stored *stored, const void *user);
 
 /* The first error, if any. */
 mzt_status graph_check(const graph *g, mzt_error *error);
@@ -198,11 +208,6 @@ void graph_begin_update(graph *g);
 typedef struct graph_options {
     uint64_t max_range; /* bytes one binding may show on the device (executor_limits.max_range); 0: no limit */
     bool no_fusion;     /* one dispatch per described node: for tests, and for differentiation */
-    /* The type in which a matrix (of linear layers and convolutions alone) is to be stored, given how the tensor's pieces
-     * are called; NULL: all as the graph's weight type. Blocks are refused, and the weight type taken, where rows are no
-     * whole blocks or a reader cannot have them (op_takes_blocks). */
-    dtype (*stored)(void *user, const graph_tensor *matrix);
-    void *stored_user;
 } graph_options;
 
 /* Runs the passes in order, lowers to a plan, places barriers and checks the plan. The graph is changed by this: compile once.
@@ -213,7 +218,7 @@ mzt_status graph_compile(graph *g, const graph_options *options, plan **out, mzt
 /* The passes, one file each. */
 void graph_pass_fuse(graph *g);      /* fuse.c: activations, residuals, concat and upsample into their readers; GEGLU */
 void graph_pass_dead(graph *g);      /* dead.c: nodes whose results nobody reads */
-void graph_pass_store(graph *g, const graph_options *options); /* store.c: how matrices are stored */
+void graph_pass_store(graph *g);     /* store.c: how matrices are stored */
 void graph_pass_recompute(graph *g); /* recompute.c: what blocks need for their gradients, once more */
 
 /* A picture of the graph in Graphviz's dot language. */

@@ -205,7 +205,7 @@ mzt_status graph_compile(graph *g, const graph_options *options, plan **out, mzt
     if (!options->no_fusion) graph_pass_fuse(g);
     graph_pass_dead(g);
     lowering l = {.g = g, .max_range = options->max_range ? options->max_range : UINT64_MAX};
-    if (options->stored) graph_pass_store(g, options);
+    graph_pass_store(g);
     if (g->recompute) graph_pass_recompute(g);
     lower_phases(&l);
     TRY(graph_check(g, error));

@@ -1,8 +1,6 @@
 /* How matrices are stored: each parameter that only linear layers and convolutions read as their weight may
- * have a type of its own (graph_options.stored). Runs last, when fusion has settled what reads what. */
+ * have a type of its own (graph_store_as). Runs last, when fusion has settled what reads what. */
 #include "graph/build.h"
-
-enum { MATRIX_BINDING = 2 };
 
 /* Clears `fits` of every root tensor that something reads which could not read it in blocks, and `matrix` of
  * those that are read as anything but a matrix. */
@@ -28,8 +26,13 @@ static bool whole_blocks(const graph_tensor *t, dtype type) {
     return graph_elements(t->shape) % dtype_block(type) == 0;
 }
 
-void graph_pass_store(graph *g, const graph_options *options) {
-    if (!graph_ok(g)) return;
+void graph_store_as(graph *g, graph_stored *stored, const void *user) {
+    g->stored = stored;
+    g->stored_user = user;
+}
+
+void graph_pass_store(graph *g) {
+    if (!graph_ok(g) || !g->stored) return;
     bool *matrix = host_calloc(g->host, g->tensor_count, sizeof *matrix);
     bool *fits = host_calloc(g->host, g->tensor_count, sizeof *fits);
     if (!matrix || !fits) graph_fail(g, MZT_ERROR_OUT_OF_MEMORY, "graph: out of memory for a pass");
@@ -39,7 +42,7 @@ void graph_pass_store(graph *g, const graph_options *options) {
     for (uint32_t i = 1; graph_ok(g) && i < g->tensor_count; i++) {
         graph_tensor *t = &g->tensors[i];
         if (!matrix[i] || t->type != g->weight) continue;
-        dtype type = options->stored(options->stored_user, t);
+        dtype type = g->stored(g->stored_user, t);
         if (dtype_block(type) == 1 || (fits[i] && whole_blocks(t, type))) t->type = type;
     }
     host_free(g->host, matrix);

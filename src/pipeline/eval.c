@@ -6,6 +6,7 @@
 
 #include "pipeline/autoencoder.h"
 #include "pipeline/denoise.h"
+#include "pipeline/stored.h"
 #include "sample/compile.h"
 
 static mzt_status read_tensor(eval_context *c, const char *name, uint32_t rank, host_tensor *t) {
@@ -105,7 +106,7 @@ mzt_status eval_set_unet(eval_context *c, network *n, const unet_tensors *t) {
 static mzt_status run_unet(eval_context *c, const unet_tensors *t, host_tensor *output) {
     dtype type;
     TRY(precision_resolve(c->p, &c->e->limits, &type, c->error));
-    graph *g = graph_create(c->m->host, type, type);
+    graph *g = model_graph(c->m, MODEL_UNET, type);
     if (!g) return error_memory(c->error, "graph", sizeof *g);
     unet_inputs inputs = eval_unet_inputs(c, g, t, false);
     graph_output(g, unet_describe(g, &c->m->unet, &inputs, NULL), "output");

@@ -4,6 +4,7 @@
 #include "model/clip.h"
 #include "model/unet.h"
 #include "model/vae.h"
+#include "pipeline/stored.h"
 #include "sample/program.h"
 
 _Static_assert(sizeof(part_spec) == 18 * 4, "no padding in a part_spec");
@@ -103,7 +104,7 @@ static void describe_denoiser(graph *g, const model *m, dtype type, const part_s
 }
 
 graph *part_describe(const model *m, dtype type, const part_spec *spec, mzt_error *error) {
-    graph *g = graph_create(m->host, type, type);
+    graph *g = model_graph(m, parts[spec->kind].component, type);
     if (!g) {
         error_memory(error, "graph", 0);
         return NULL;

@@ -8,6 +8,7 @@
 #include "model/unet.h"
 #include "model/vae.h"
 #include "pipeline/denoise.h"
+#include "pipeline/stored.h"
 #include "sample/compile.h"
 #include "sample/random.h"
 
@@ -15,7 +16,7 @@ enum { VALIDATE_STEPS = 4, VALIDATE_TOKENS = 77 };
 
 static graph *describe_text(const model *m, dtype type, const validate_network *which, mzt_error *error) {
     const clip_config *config = &m->text[which->component == MODEL_TEXT_ENCODER_2];
-    graph *g = graph_create(m->host, type, type);
+    graph *g = model_graph(m, which->component, type);
     if (!g) {
         error_memory(error, "graph", sizeof *g);
         return NULL;
@@ -64,7 +65,7 @@ static graph *describe_unet(const model *m, dtype type, const validate_network *
 }
 
 static graph *describe_vae(const model *m, dtype type, const validate_network *which, mzt_error *error) {
-    graph *g = graph_create(m->host, type, type);
+    graph *g = model_graph(m, which->component, type);
     if (!g) {
         error_memory(error, "graph", sizeof *g);
         return NULL;

@@ -6,6 +6,7 @@
 #include "command.h"
 #include "json/json_write.h"
 #include "model_path.h"
+#include "pipeline/stored.h"
 #include "pipeline/validate.h"
 #include "plan/op.h"
 #include "progress.h"
@@ -78,11 +79,12 @@ static mzt_status print_json(collector *c, const executor_limits *limits, const 
 }
 
 static mzt_status run(command_context *context, const char *path, const char *device, precision wanted,
-                      validate_request *request, collector *c, mzt_error *error) {
+                      weight_choice stored, validate_request *request, collector *c, mzt_error *error) {
     model *m = NULL;
     executor *e = NULL;
     validate_summary summary = {0};
-    mzt_status status = model_open(&context->host, path, &m, error);
+    const model_options opening = {.stored = stored};
+    mzt_status status = model_open_with(&context->host, path, &opening, &m, error);
     if (status >= 0) status = device_open(&context->host, device, &e, error);
     if (status >= 0 && !c->json)
         printf("%s on %s%s%s%s against cpu-reference\n", path, e->limits.name,
@@ -104,7 +106,7 @@ static mzt_status run(command_context *context, const char *path, const char *de
 }
 
 mzt_status command_validate(command_context *context, int argc, char **argv, mzt_error *error) {
-    const char *path = NULL, *device = "auto", *precision_name = "auto";
+    const char *path = NULL, *device = "auto", *precision_name = "auto", *weights_name = "auto";
     collector c = {.writer = json_writer_make(&context->host)};
     validate_request request = {.report = on_row, .user = &c};
     const option options[] = {
@@ -113,6 +115,8 @@ mzt_status command_validate(command_context *context, int argc, char **argv, mzt
         {0, "device", "D", "see mezzotint devices; default auto", OPTION_TEXT, &device, 0, 0, NULL},
         {0, "precision", "P", "auto, f32, f16 or bf16; default auto", OPTION_TEXT, &precision_name, 0, 0,
          NULL},
+        {0, "weights", "W", "how matrices are stored: auto, f32, f16, bf16, q8 or q4; default auto",
+         OPTION_TEXT, &weights_name, 0, 0, NULL},
         {0, "size", "N", "latents of N x N run through the networks; default 16", OPTION_COUNT,
          &request.latent_size, 1, 4096, NULL},
         {0, "perturb", "NODE", "spoil this node's result (name or dispatch), to see the check fail",
@@ -128,7 +132,7 @@ mzt_status command_validate(command_context *context, int argc, char **argv, mzt
         "names the first node whose relative error passes its limit. Exits 0 only if all pass.",
         NULL,
         options,
-        7,
+        8,
         0,
         0};
     uint32_t operand_count;
@@ -136,6 +140,8 @@ mzt_status command_validate(command_context *context, int argc, char **argv, mzt
     if (status != MZT_OK) return status;
     precision wanted;
     TRY(precision_parse(precision_name, &wanted, error));
+    weight_choice stored;
+    TRY(weight_choice_parse(weights_name, &stored, error));
     char *found;
     TRY(model_path_find(&context->host, path, &found, error));
     if (c.json) {
@@ -143,7 +149,7 @@ mzt_status command_validate(command_context *context, int argc, char **argv, mzt
         json_write_array(&c.writer, "nodes");
     }
     c.bar = progress_begin("validating", c.json);
-    status = run(context, found, device, wanted, &request, &c, error);
+    status = run(context, found, device, wanted, stored, &request, &c, error);
     json_writer_discard(&c.writer);
     host_free(&context->host, found);
     return status;
