@@ -179,6 +179,17 @@ typedef struct mzt_lora {
     double strength; /* of the whole; 1: as trained */
 } mzt_lora;
 
+/* How matrices are stored on devices: in the type of activations (or as the file has them, where it has
+ * blocks), in 32 or 16 bits, or in blocks of about 8 or 4 bits an element. */
+typedef enum mzt_weights {
+    MZT_WEIGHTS_AUTO = 0,
+    MZT_WEIGHTS_F32 = 1,
+    MZT_WEIGHTS_F16 = 2,
+    MZT_WEIGHTS_BF16 = 3,
+    MZT_WEIGHTS_Q8 = 4,
+    MZT_WEIGHTS_Q4 = 5
+} mzt_weights;
+
 typedef struct mzt_model_params {
     size_t struct_size;
     /* What stands in for parts of the model: files or component folders; NULL: its own. */
@@ -191,7 +202,8 @@ typedef struct mzt_model_params {
     const char *const
         *embeddings; /* [embedding_count] textual inversions, named in prompts by their file names */
     uint32_t lora_count, embedding_count;
-    const char *weights; /* how devices store matrices: "auto" (NULL), "f32", "f16", "bf16", "q8" or "q4" */
+    mzt_weights weights;
+    uint32_t reserved; /* 0 */
 } mzt_model_params;
 
 MZT_API void mzt_model_params_init(mzt_model_params *params, size_t struct_size);
@@ -416,7 +428,8 @@ MZT_API mzt_status mzt_model_compile(mzt_model *model, const mzt_device *device,
 /* -- jobs -- */
 
 /* Checks the parameters, makes or finds the networks, and reserves all memory the job will need, on host and
- * device (MZT_RESIDENCY_TURNS: on the host, and no more than the device has): afterwards it does not run out.
+ * device (MZT_RESIDENCY_TURNS: on the host, and no more than the device has): afterwards it does not run
+ * out, but for the few hundred bytes that an executor may ask for at the start of a run.
  * INVALID names the value at fault and what the model allows. INVALID while another job of the pipeline
  * exists. */
 MZT_API mzt_status mzt_job_create(mzt_pipeline *pipeline, const mzt_job_params *params, mzt_job **job,

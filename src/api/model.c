@@ -4,7 +4,6 @@
 #include "api/api.h"
 #include "model/unet.h"
 #include "pipeline/model_lora.h"
-#include "pipeline/stored.h"
 #include "sample/samplers.h"
 
 void mzt_model_params_init(mzt_model_params *params, size_t struct_size) {
@@ -29,6 +28,16 @@ static mzt_status apply_loras(model *m, const mzt_model_params *p, mzt_error *er
     return status;
 }
 
+static mzt_status read_weights(mzt_weights given, weight_choice *out, mzt_error *error) {
+    static const weight_choice own[] = {WEIGHT_AUTO, WEIGHT_F32, WEIGHT_F16,
+                                        WEIGHT_BF16, WEIGHT_Q8,  WEIGHT_Q4};
+    if ((unsigned)given >= sizeof own / sizeof *own)
+        return error_set(error, MZT_ERROR_INVALID, "weights %d: expected MZT_WEIGHTS_AUTO ... _Q4",
+                         (int)given);
+    *out = own[given];
+    return MZT_OK;
+}
+
 mzt_status mzt_model_open(mzt_context *context, const char *path, const mzt_model_params *params,
                           mzt_model **out, mzt_error *error) {
     mzt_model_params own = {.struct_size = sizeof own};
@@ -36,16 +45,19 @@ mzt_status mzt_model_open(mzt_context *context, const char *path, const mzt_mode
     if (!context || !path || !out) return api_missing(error, !context ? "context" : !path ? "path" : "model");
     if (params) TRY(api_take("mzt_model_params", params, &own, sizeof own, error));
     weight_choice stored = WEIGHT_AUTO;
-    if (own.weights) TRY(weight_choice_parse(own.weights, &stored, error));
+    TRY(read_weights(own.weights, &stored, error));
+    if (own.embedding_count && !own.embeddings) return api_missing(error, "embeddings");
     mzt_model *m = host_calloc(&context->host, 1, sizeof *m);
     if (!m) return error_memory(error, "model", sizeof *m);
     m->host = &context->host;
-    const model_options options = {.stored = stored,
-                                   .vae = own.vae,
+    const model_options options = {.vae = own.vae,
                                    .text_encoders = {own.text_encoders[0], own.text_encoders[1]},
                                    .tokenizer = own.tokenizer,
                                    .data_folder = own.data_folder,
-                                   .prediction = own.prediction};
+                                   .prediction = own.prediction,
+                                   .embeddings = own.embeddings,
+                                   .embedding_count = own.embedding_count,
+                                   .stored = stored};
     mzt_status status = model_open_with(&context->host, path, &options, &m->m, error);
     if (status >= 0) status = apply_loras(m->m, &own, error);
     if (status < 0)

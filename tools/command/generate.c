@@ -197,9 +197,10 @@ static uint32_t list_run_options(generate_command *c, option *options) {
 /* Reads the arguments over what stands in *c. */
 static mzt_status read_options(generate_command *c, int argc, char **argv, const char **prompt,
                                uint32_t *prompts, mzt_error *error) {
-    option options[48];
+    option options[64];
     uint32_t count = list_run_options(c, options);
     count += list_picture_options(c, options + count);
+    count += model_choice_list(&c->parts, options + count);
     const option_set set = {
         "generate",
         "PROMPT",
@@ -225,6 +226,7 @@ static void reset(generate_command *c, command_context *context) {
 static void destroy(generate_command *c) {
     parameters_destroy(&c->past);
     lora_choice_release(c->host, &c->loras);
+    model_choice_free(c->host, &c->parts);
     image_free(c->host, &c->init_image);
     image_free(c->host, &c->mask);
     host_free(c->host, c->sigmas);

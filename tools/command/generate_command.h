@@ -6,6 +6,7 @@
 #include "command.h"
 #include "file_hash.h"
 #include "generate_lora.h"
+#include "model_choice.h"
 #include "pipeline/generate.h"
 #include "pipeline/generate_parameters.h"
 #include "progress.h"
@@ -23,6 +24,7 @@ typedef struct generate_command {
     bool steps_given; /* or a schedule */
 
     char *model;       /* the folder */
+    model_choice parts;
     double *sigmas;    /* what request.sigmas points to */
     lora_choice loras; /* the request's prompt lies in it */
     parameters past;   /* of --from; the request's strings may point into it */

@@ -96,8 +96,19 @@ static mzt_job_params job_params(generate_command *c, mzt_image pictures[2]) {
 
 static mzt_status open_model(generate_command *c, objects *o, mzt_error *error) {
     mzt_lora loras[LORA_MAX];
+    model_options options;
     mzt_model_params p;
+    TRY(model_choice_options(c->host, &c->parts, &options, error));
     mzt_model_params_init(&p, sizeof p);
+    p.vae = options.vae;
+    p.text_encoders[0] = options.text_encoders[0];
+    p.text_encoders[1] = options.text_encoders[1];
+    p.tokenizer = options.tokenizer;
+    p.data_folder = options.data_folder;
+    p.prediction = options.prediction;
+    p.embeddings = options.embeddings;
+    p.embedding_count = options.embedding_count;
+    p.weights = (mzt_weights)options.stored;
     for (uint32_t i = 0; i < c->loras.count; i++)
         loras[i] = (mzt_lora){sizeof *loras, c->loras.list[i].path, c->loras.list[i].scale};
     p.loras = loras;
