@@ -113,7 +113,6 @@ static mzt_status open_model(generate_command *c, objects *o, mzt_error *error) 
         loras[i] = (mzt_lora){sizeof *loras, c->loras.list[i].path, c->loras.list[i].scale};
     p.loras = loras;
     p.lora_count = c->loras.count;
-    p.weights = c->weights;
     return mzt_model_open(o->context, c->model, &p, &o->model, error);
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "pipeline/stored.h"
 
 uint32_t model_choice_list(model_choice *choice, option *options) {
     const option list[MODEL_CHOICE_OPTIONS] = {
@@ -18,6 +19,8 @@ uint32_t model_choice_list(model_choice *choice, option *options) {
          OPTION_TEXT, &choice->prediction, 0, 0, NULL},
         {0, "embedding", "FILE", "a textual inversion, by its file's name in prompts; repeatable",
          OPTION_LIST, &choice->embeddings, 0, 0, NULL},
+        {0, "weights", "W", "how matrices are stored: auto, f32, f16, bf16, q8 or q4; default auto",
+         OPTION_TEXT, &choice->weights, 0, 0, NULL},
     };
     memcpy(options, list, sizeof list);
     return MODEL_CHOICE_OPTIONS;
@@ -34,6 +37,8 @@ mzt_status model_choice_options(const base_host *host, model_choice *choice, mod
                                 mzt_error *error) {
     if (choice->text_encoders.count > 2)
         return error_set(error, MZT_ERROR_INVALID, "--text-encoder: no model takes more than two");
+    weight_choice stored = WEIGHT_AUTO;
+    if (choice->weights) TRY(weight_choice_parse(choice->weights, &stored, error));
     host_free(host, choice->data_folder);
     choice->data_folder = data_folder(host);
     *out = (model_options){.vae = choice->vae,
@@ -42,7 +47,8 @@ mzt_status model_choice_options(const base_host *host, model_choice *choice, mod
                            .data_folder = choice->data_folder,
                            .prediction = choice->prediction,
                            .embeddings = choice->embeddings.items,
-                           .embedding_count = choice->embeddings.count};
+                           .embedding_count = choice->embeddings.count,
+                           .stored = stored};
     return MZT_OK;
 }
 

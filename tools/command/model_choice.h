@@ -6,12 +6,12 @@
 #include "pipeline/model.h"
 
 typedef struct model_choice {
-    const char *vae, *tokenizer, *prediction;
+    const char *vae, *tokenizer, *prediction, *weights;
     option_list text_encoders, embeddings;
     char *data_folder; /* owned */
 } model_choice;
 
-enum { MODEL_CHOICE_OPTIONS = 5 };
+enum { MODEL_CHOICE_OPTIONS = 6 };
 
 /* Fills `options` and returns how many they are: MODEL_CHOICE_OPTIONS. */
 uint32_t model_choice_list(model_choice *choice, option *options);
