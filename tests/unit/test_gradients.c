@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "executor.h"
+#include "graph/adapter.h"
 #include "graph/differentiate.h"
 #include "ops_cases.h"
 
@@ -227,6 +228,24 @@ static tensor describe_reuse(bench *b) {
     return graph_add(b->g, graph_add(b->g, y, z), x);
 }
 
+static bool every_module(const void *user, const char *module) {
+    (void)user;
+    (void)module;
+    return true;
+}
+
+/* Adapters beside a linear layer and a convolution, whose own weights are differentiated too. */
+static tensor describe_adapters(bench *b) {
+    const graph_adapters adapters = {.rank = between(b, 1, 3), .scale = 0.75f, .chooses = every_module};
+    const graph_conv conv = {
+        .cout = between(b, 1, 4), .kernel = 3, .stride = between(b, 1, 2), .pad = 1, .bias = true};
+    tensor x = source(b, picture(b));
+    b->g->adapters = &adapters;
+    x = graph_conv2d(b->g, graph_linear(b->g, x, "layer", between(b, 1, 5), true), "conv", &conv);
+    b->g->adapters = NULL;
+    return x;
+}
+
 /* --------------------------------------------------------------------------------------------------- running
  * -- */
 
@@ -434,6 +453,7 @@ static const rule_case cases[] = {
     {"embedding", describe_embedding, 1},
     {"gather_rows", describe_gather_rows, 1},
     {"reuse and views", describe_reuse, 1},
+    {"adapters", describe_adapters, 0.7},
 };
 
 enum { CASES = sizeof cases / sizeof *cases };
