@@ -167,15 +167,17 @@ static void run_image(const plan_image *image, uint8_t *out, uint64_t size) {
     executor *e;
     program *g;
     uint32_t x = plan_find_buffer(image->plan, "x"), y = plan_find_buffer(image->plan, "y");
-    uint16_t values[4 * 4 * 8];
+    const plan_buffer *input = &image->plan->buffers[x];
+    float values[4 * 4 * 8];
+    assert_true(input->bytes <= sizeof values);
     for (uint32_t i = 0; i < 4 * 4 * 8; i++)
-        values[i] = f16_from_f32((float)(i % 7) / 4);
+        dtype_store((dtype)input->dtype, values, i, (i % 7) / 4.0);
     assert_int_equal(cpu_reference_create(&host, &e, &error), MZT_OK);
     assert_int_equal(executor_prepare_begin(e, image->plan, &g, &error), MZT_OK);
     assert_int_equal(program_queue_image(g, image, &error), MZT_OK);
     assert_int_equal(program_queue_seal(g, &error), MZT_OK);
     assert_int_equal(program_prepare_advance(g, BUDGET_UNLIMITED, NULL, &error), MZT_OK);
-    assert_int_equal(program_write(g, x, 0, values, sizeof values, &error), MZT_OK);
+    assert_int_equal(program_write(g, x, 0, values, input->bytes, &error), MZT_OK);
     assert_int_equal(program_run_phase(g, "setup", NULL, &error), MZT_OK);
     assert_int_equal(program_run_phase(g, "step", NULL, &error), MZT_OK);
     assert_int_equal(image->plan->buffers[y].bytes, size);
@@ -193,7 +195,7 @@ static void test_image(void **state) {
     file_mapping mapping;
     assert_int_equal(file_map(PATH, &mapping, &error), MZT_OK);
     assert_int_equal(mapping.size, 2 * size);
-    uint8_t results[2][4 * 4 * 8 * 2], *expected = malloc((size_t)size);
+    uint8_t results[2][4 * 4 * 8 * sizeof(float)], *expected = malloc((size_t)size);
     assert_non_null(expected);
     for (int n = 0; n < 2; n++) {
         plan_image image;
