@@ -327,6 +327,17 @@ static void fill_needs(const vulkan_physical *physical, vulkan_device_needs *out
     };
 }
 
+/* Hosts draw; a family that does both spares them a transfer of ownership. */
+static uint32_t drawing_family(const vulkan_instance *instance, const vulkan_physical *physical) {
+    VkQueueFamilyProperties list[32];
+    uint32_t count = sizeof list / sizeof *list;
+    const VkQueueFlags both = VK_QUEUE_COMPUTE_BIT | VK_QUEUE_GRAPHICS_BIT;
+    instance->vk.GetPhysicalDeviceQueueFamilyProperties(physical->handle, &count, list);
+    for (uint32_t i = 0; i < count; i++)
+        if ((list[i].queueFlags & both) == both && list[i].queueCount > 0) return i;
+    return physical->queue_family;
+}
+
 mzt_status vulkan_device_requirements(const base_host *host, PFN_vkGetInstanceProcAddr get, VkInstance handle,
                                       VkPhysicalDevice device, vulkan_device_needs *out, mzt_error *error) {
     vulkan_options options = vulkan_options_default();
@@ -336,7 +347,10 @@ mzt_status vulkan_device_requirements(const base_host *host, PFN_vkGetInstancePr
     TRY(vulkan_instance_attach(host, get, handle, &instance, error));
     mzt_status status =
         query_device(instance, &options, NULL, VULKAN_NEEDED_VERSION, device, 0, &physical, error);
+    if (status == MZT_OK) {
+        fill_needs(&physical, out);
+        out->queue_family = drawing_family(instance, &physical);
+    }
     vulkan_instance_destroy(instance);
-    if (status == MZT_OK) fill_needs(&physical, out);
     return status;
 }

@@ -19,7 +19,8 @@ typedef struct picture_flight {
     vulkan_fence fence;
     VkCommandBuffer commands;
     VkDescriptorSet set;
-    vulkan_buffer pixels;
+    vulkan_buffer pixels;  /* as the shader writes them */
+    vulkan_buffer staging; /* as the host does */
 } picture_flight;
 
 typedef struct vulkan_pictures {
@@ -126,6 +127,7 @@ void vulkan_pictures_destroy(vulkan_executor *owner) {
     for (uint32_t i = 0; i < FLIGHTS; i++) {
         vulkan_fence_destroy(device, &p->flights[i].fence);
         vulkan_buffer_destroy(device, &p->flights[i].pixels);
+        vulkan_buffer_destroy(device, &p->flights[i].staging);
     }
     if (p->commands) device->vk.DestroyCommandPool(device->handle, p->commands, NULL);
     if (p->descriptors) device->vk.DestroyDescriptorPool(device->handle, p->descriptors, NULL);
@@ -159,24 +161,13 @@ void vulkan_pictures_settle(vulkan_executor *owner) {
 typedef struct picture_copy {
     uint32_t width, height, pixel_bytes;
     picture_params params;
+    VkBuffer from;
 } picture_copy;
 
-static mzt_status describe(const program *g, uint32_t buffer, const vulkan_picture_target *target,
-                           picture_copy *out, mzt_error *error) {
-    if (buffer >= g->plan->buffer_count)
-        return error_set(error, MZT_ERROR_INVALID, "picture: buffer %u of %u", buffer, g->plan->buffer_count);
-    const plan_buffer *b = &g->plan->buffers[buffer];
-    const char *name = plan_string(g->plan, b->name);
-    const uint32_t *shape = b->shape;
-    uint64_t pixels = (uint64_t)shape[1] * shape[2];
-    if (shape[0] != 1 || shape[3] < 3 || shape[3] > 4 || pixels == 0 || pixels * 4 > UINT32_MAX ||
-        b->dtype > DTYPE_BF16 || b->bytes != pixels * shape[3] * dtype_size((dtype)b->dtype))
-        return error_set(
-            error, MZT_ERROR_INVALID,
-            "picture: buffer \"%s\" is [%u, %u, %u, %u] of %s, expected [1, h, w, 3 or 4] of floats", name,
-            shape[0], shape[1], shape[2], shape[3],
-            b->dtype < DTYPE_COUNT ? dtype_name((dtype)b->dtype) : "?");
-    *out = (picture_copy){shape[2], shape[1], 4, {(uint32_t)pixels, shape[3], b->dtype, 0}};
+/* Fills in what follows from the target. */
+static mzt_status describe_target(const vulkan_picture_target *target, picture_copy *out, mzt_error *error) {
+    out->pixel_bytes = 4;
+    out->params.format = 0;
     switch (target->format) {
     case VK_FORMAT_R8G8B8A8_UNORM:
     case VK_FORMAT_R8G8B8A8_SRGB:
@@ -198,14 +189,39 @@ static mzt_status describe(const program *g, uint32_t buffer, const vulkan_pictu
                          "picture: VkFormat %d; expected 8-bit RGBA or BGRA, or RGBA of f16 or f32",
                          (int)target->format);
     }
+    uint64_t row = (uint64_t)out->pixel_bytes * out->width;
     if (!target->image == !target->buffer)
         return error_set(error, MZT_ERROR_INVALID, "picture: the target must be an image or a buffer");
-    if (target->buffer && target->buffer_row_bytes &&
-        target->buffer_row_bytes < (uint64_t)out->pixel_bytes * out->width)
+    if (target->buffer && target->buffer_row_bytes && target->buffer_row_bytes < row)
         return error_set(error, MZT_ERROR_INVALID, "picture: rows of %llu bytes, %llu are needed",
-                         (unsigned long long)target->buffer_row_bytes,
-                         (unsigned long long)out->pixel_bytes * out->width);
+                         (unsigned long long)target->buffer_row_bytes, (unsigned long long)row);
+    if (target->buffer && (target->buffer_offset % 4 || target->buffer_row_bytes % 4))
+        return error_set(error, MZT_ERROR_INVALID,
+                         "picture: offset %llu and rows of %llu bytes: multiples of 4 are needed",
+                         (unsigned long long)target->buffer_offset,
+                         (unsigned long long)target->buffer_row_bytes);
     return MZT_OK;
+}
+
+static mzt_status describe(const program *g, uint32_t buffer, const vulkan_picture_target *target,
+                           picture_copy *out, mzt_error *error) {
+    if (buffer >= g->plan->buffer_count)
+        return error_set(error, MZT_ERROR_INVALID, "picture: buffer %u of %u", buffer, g->plan->buffer_count);
+    const plan_buffer *b = &g->plan->buffers[buffer];
+    const char *name = plan_string(g->plan, b->name);
+    const uint32_t *shape = b->shape;
+    uint64_t pixels = (uint64_t)shape[1] * shape[2];
+    if (shape[0] != 1 || shape[3] < 3 || shape[3] > 4 || pixels == 0 || pixels * 4 > UINT32_MAX ||
+        b->dtype > DTYPE_BF16 || b->bytes != pixels * shape[3] * dtype_size((dtype)b->dtype))
+        return error_set(
+            error, MZT_ERROR_INVALID,
+            "picture: buffer \"%s\" is [%u, %u, %u, %u] of %s, expected [1, h, w, 3 or 4] of floats", name,
+            shape[0], shape[1], shape[2], shape[3],
+            b->dtype < DTYPE_COUNT ? dtype_name((dtype)b->dtype) : "?");
+    *out = (picture_copy){.width = shape[2],
+                          .height = shape[1],
+                          .params = {.pixels = (uint32_t)pixels, .channels = shape[3], .type = b->dtype}};
+    return describe_target(target, out, error);
 }
 
 /* Where a change of owner takes place: both families, else twice "none". */
@@ -240,7 +256,7 @@ static void target_barrier(const vulkan_device *device, VkCommandBuffer commands
         .srcQueueFamilyIndex = source,
         .dstQueueFamilyIndex = destination,
         .image = target->image,
-        .subresourceRange = {VK_IMAGE_ASPECT_COLOR_BIT, 0, 1, 0, 1},
+        .subresourceRange = {VK_IMAGE_ASPECT_COLOR_BIT, target->mip_level, 1, target->array_layer, 1},
     };
     VkBufferMemoryBarrier buffer = {
         .sType = VK_STRUCTURE_TYPE_BUFFER_MEMORY_BARRIER,
@@ -259,11 +275,11 @@ static void copy_pixels(const vulkan_device *device, const picture_flight *f, co
                         const vulkan_picture_target *target) {
     if (target->image) {
         VkBufferImageCopy region = {
-            .imageSubresource = {VK_IMAGE_ASPECT_COLOR_BIT, 0, 0, 1},
+            .imageSubresource = {VK_IMAGE_ASPECT_COLOR_BIT, target->mip_level, target->array_layer, 1},
             .imageOffset = {(int32_t)target->x, (int32_t)target->y, 0},
             .imageExtent = {copy->width, copy->height, 1},
         };
-        device->vk.CmdCopyBufferToImage(f->commands, f->pixels.handle, target->image,
+        device->vk.CmdCopyBufferToImage(f->commands, copy->from, target->image,
                                         VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL, 1, &region);
         return;
     }
@@ -274,7 +290,7 @@ static void copy_pixels(const vulkan_device *device, const picture_flight *f, co
         VkBufferCopy region = {.srcOffset = y * row,
                                .dstOffset = target->buffer_offset + y * stride,
                                .size = rows == 1 ? row * copy->height : row};
-        device->vk.CmdCopyBuffer(f->commands, f->pixels.handle, target->buffer, 1, &region);
+        device->vk.CmdCopyBuffer(f->commands, copy->from, target->buffer, 1, &region);
     }
 }
 
@@ -285,16 +301,12 @@ static void memory_barrier(const vulkan_device *device, VkCommandBuffer commands
     device->vk.CmdPipelineBarrier(commands, from, to, 0, 1, &memory, 0, NULL, 0, NULL);
 }
 
-static mzt_status record(vulkan_executor *owner, const picture_flight *f, const picture_copy *copy,
-                         const vulkan_picture_target *target, mzt_error *error) {
+/* The conversion, whose result the copy then reads. */
+static void record_conversion(vulkan_executor *owner, const picture_flight *f, const picture_copy *copy) {
     vulkan_device *device = owner->device;
     const vulkan_pictures *p = owner->pictures;
     const VkPipelineStageFlags compute = VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
                                transfer = VK_PIPELINE_STAGE_TRANSFER_BIT;
-    VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
-                                      .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
-    VkResult result = device->vk.BeginCommandBuffer(f->commands, &begin);
-    TRY(vulkan_device_check(device, result, "vkBeginCommandBuffer", error));
     memory_barrier(device, f->commands, compute | transfer | VK_PIPELINE_STAGE_HOST_BIT,
                    VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT | VK_ACCESS_HOST_WRITE_BIT,
                    compute, VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT);
@@ -306,6 +318,16 @@ static mzt_status record(vulkan_executor *owner, const picture_flight *f, const 
     device->vk.CmdDispatch(f->commands, ceil_div(copy->params.pixels, PICTURE_LANES), 1, 1);
     memory_barrier(device, f->commands, compute, VK_ACCESS_SHADER_WRITE_BIT, transfer,
                    VK_ACCESS_TRANSFER_READ_BIT);
+}
+
+static mzt_status record(vulkan_executor *owner, const picture_flight *f, const picture_copy *copy,
+                         const vulkan_picture_target *target, mzt_error *error) {
+    vulkan_device *device = owner->device;
+    VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
+                                      .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
+    VkResult result = device->vk.BeginCommandBuffer(f->commands, &begin);
+    TRY(vulkan_device_check(device, result, "vkBeginCommandBuffer", error));
+    if (copy->from == f->pixels.handle) record_conversion(owner, f, copy);
     target_barrier(device, f->commands, target, true);
     copy_pixels(device, f, copy, target);
     target_barrier(device, f->commands, target, false);
@@ -370,26 +392,72 @@ static mzt_status submit(vulkan_executor *owner, picture_flight *f, const vulkan
     return vulkan_device_submit(owner->device, f->commands, &info, &f->fence, error);
 }
 
+/* A flight that is free; PENDING: none is. */
+static mzt_status find_flight(vulkan_executor *owner, picture_flight **out, mzt_error *error) {
+    TRY(create(owner, error));
+    mzt_status status = MZT_PENDING;
+    for (uint32_t i = 0; i < FLIGHTS && status == MZT_PENDING; i++) {
+        *out = &owner->pictures->flights[i];
+        status = vulkan_fence_wait(owner->device, &(*out)->fence, -INFINITY, error);
+    }
+    return status;
+}
+
 mzt_status vulkan_program_write_picture(program *base, uint32_t buffer, const vulkan_picture_target *target,
                                         mzt_error *error) {
     vulkan_program *g = (vulkan_program *)(void *)base;
     vulkan_executor *owner = vulkan_executor_of(g);
     picture_copy copy;
+    picture_flight *f;
     TRY(vulkan_device_alive(owner->device, error));
     if (base->running || base->broken || base->unbuilt)
         return error_set(error, MZT_ERROR_INVALID, "picture of a program that is running or not prepared");
     TRY(describe(base, buffer, target, &copy, error));
-    TRY(create(owner, error));
-    mzt_status status = MZT_PENDING;
-    for (uint32_t i = 0; i < FLIGHTS && status == MZT_PENDING; i++) {
-        picture_flight *f = &owner->pictures->flights[i];
-        status = vulkan_fence_wait(owner->device, &f->fence, -INFINITY, error);
-        if (status != MZT_OK) continue;
-        TRY(bind(owner, f, g, buffer, &copy, error));
-        TRY(record(owner, f, &copy, target, error));
-        TRY(submit(owner, f, target, error));
+    mzt_status status = find_flight(owner, &f, error);
+    if (status != MZT_OK) return status;
+    TRY(bind(owner, f, g, buffer, &copy, error));
+    copy.from = f->pixels.handle;
+    TRY(record(owner, f, &copy, target, error));
+    return submit(owner, f, target, error);
+}
+
+static void copy_bytes(uint8_t *to, const uint8_t *from, const picture_copy *copy) {
+    uint64_t count = (uint64_t)copy->params.pixels * 4;
+    memcpy(to, from, (size_t)count);
+    if (copy->params.format != 1) return;
+    for (uint64_t i = 0; i < count; i += 4) {
+        to[i] = from[i + 2];
+        to[i + 2] = from[i];
     }
-    return status;
+}
+
+mzt_status vulkan_write_rgba8(executor *e, const uint8_t *pixels, uint32_t width, uint32_t height,
+                              const vulkan_picture_target *target, mzt_error *error) {
+    vulkan_executor *owner = (vulkan_executor *)(void *)e;
+    vulkan_device *device = owner->device;
+    picture_flight *f;
+    uint64_t count = (uint64_t)width * height, bytes = count * 4;
+    picture_copy copy = {.width = width, .height = height};
+    TRY(vulkan_device_alive(device, error));
+    if (count == 0 || bytes > UINT32_MAX)
+        return error_set(error, MZT_ERROR_INVALID, "picture of %u x %u pixels", width, height);
+    copy.params.pixels = (uint32_t)count;
+    TRY(describe_target(target, &copy, error));
+    if (copy.pixel_bytes != 4)
+        return error_set(error, MZT_ERROR_UNSUPPORTED, "picture: VkFormat %d; expected 8-bit RGBA or BGRA",
+                         (int)target->format);
+    mzt_status status = find_flight(owner, &f, error);
+    if (status != MZT_OK) return status;
+    if (f->staging.size < bytes) {
+        vulkan_buffer_destroy(device, &f->staging);
+        TRY(vulkan_buffer_create(device, VULKAN_MEMORY_STAGING, bytes, "pixels of a picture", &f->staging,
+                                 error));
+    }
+    copy_bytes(f->staging.mapped, pixels, &copy);
+    TRY(vulkan_buffer_flush(device, &f->staging, 0, bytes, error));
+    copy.from = f->staging.handle;
+    TRY(record(owner, f, &copy, target, error));
+    return submit(owner, f, target, error);
 }
 
 mzt_status vulkan_pictures_done(executor *e, mzt_error *error) {

@@ -26,6 +26,7 @@ typedef struct vulkan_device_needs {
     uint32_t required_count;
     const char *recommended[4]; /* extensions that this device has and the library makes use of */
     uint32_t recommended_count;
+    uint32_t queue_family; /* one that computes, and draws too where there is such a one */
     VkPhysicalDeviceFeatures2 features;
     VkPhysicalDeviceVulkan11Features features11;
     VkPhysicalDeviceVulkan12Features features12;
@@ -68,14 +69,15 @@ typedef struct vulkan_import {
 mzt_status vulkan_executor_import(const base_host *host, const vulkan_options *options,
                                   const vulkan_import *import, executor **out, mzt_error *error);
 
-/* Where a picture goes: mip level 0, layer 0 of a 2D image, or a buffer with dense rows. */
+/* Where a picture goes: a mip level and layer of a 2D image, or a buffer. */
 typedef struct vulkan_picture_target {
     VkImage image;   /* with VK_IMAGE_USAGE_TRANSFER_DST_BIT; or VK_NULL_HANDLE, then: */
     VkBuffer buffer; /* with VK_BUFFER_USAGE_TRANSFER_DST_BIT */
     uint64_t buffer_offset, buffer_row_bytes; /* multiples of 4; row_bytes 0: dense */
-    VkFormat format;          /* R8G8B8A8_UNORM or _SRGB (the same bytes), B8G8R8A8_UNORM or _SRGB,
-                               * R16G16B16A16_SFLOAT,          R32G32B32A32_SFLOAT */
-    uint32_t x, y;            /* where the picture's upper left corner goes; images only */
+    VkFormat format; /* R8G8B8A8_UNORM or _SRGB (the same bytes), B8G8R8A8_UNORM or _SRGB,
+                      * R16G16B16A16_SFLOAT,          R32G32B32A32_SFLOAT */
+    uint32_t x, y;   /* where the picture's upper left corner goes; images only */
+    uint32_t mip_level, array_layer;
     VkImageLayout old_layout; /* UNDEFINED: what was in the image may be lost */
     VkImageLayout new_layout; /* that the image is left in; UNDEFINED: TRANSFER_DST_OPTIMAL */
     /* Ownership: taken from family `from_family` before, released to `to_family` after, where they are
@@ -95,6 +97,11 @@ typedef struct vulkan_picture_target {
  * their way, try again later; nothing was submitted. */
 mzt_status vulkan_program_write_picture(program *g, uint32_t buffer, const vulkan_picture_target *target,
                                         mzt_error *error);
+
+/* The same for a picture in host memory, [height][width][4] bytes RGBA, dense, which is copied before this
+ * returns. 8-bit formats only. */
+mzt_status vulkan_write_rgba8(executor *e, const uint8_t *pixels, uint32_t width, uint32_t height,
+                              const vulkan_picture_target *target, mzt_error *error);
 
 /* Whether all pictures written so far have arrived: MZT_OK or MZT_PENDING. Never waits. */
 mzt_status vulkan_pictures_done(executor *e, mzt_error *error);
