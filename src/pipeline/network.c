@@ -52,13 +52,19 @@ static mzt_status reserve_scratch(const base_host *host, network *n, mzt_error *
     return n->scratch ? MZT_OK : error_memory(error, "network inputs", most);
 }
 
-mzt_status network_create(executor *e, graph *g, const weights_set *weights, network *out, mzt_error *error) {
+mzt_status network_prepare(executor *e, graph *g, network *out, mzt_error *error) {
     *out = (network){0};
     graph_options options = {.max_range = e->limits.max_range};
     mzt_status status = graph_compile(g, &options, &out->plan, error);
     graph_destroy(g);
     if (status >= 0) status = reserve_scratch(e->host, out, error);
     if (status >= 0) status = executor_prepare(e, out->plan, &out->program, error);
+    if (status < 0) network_destroy(out);
+    return status;
+}
+
+mzt_status network_create(executor *e, graph *g, const weights_set *weights, network *out, mzt_error *error) {
+    mzt_status status = network_prepare(e, g, out, error);
     if (status >= 0 && weights) status = model_load(e->host, out->program, weights, error);
     if (status >= 0) status = program_seal(out->program, error);
     if (status < 0) network_destroy(out);

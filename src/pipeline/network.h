@@ -27,6 +27,8 @@ typedef struct network {
 /* Compiles `g` for the executor (the graph is used up, and destroyed in every case), prepares it, and loads
  * its weights from `weights` (NULL for graphs without parameters). */
 mzt_status network_create(executor *e, graph *g, const weights_set *weights, network *out, mzt_error *error);
+/* The same up to the weights: the caller writes them and seals the program. */
+mzt_status network_prepare(executor *e, graph *g, network *out, mzt_error *error);
 void network_destroy(network *n); /* zeroed or half-built is accepted */
 
 /* Writes a whole input or state. `count` must be its number of elements. */

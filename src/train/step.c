@@ -81,7 +81,7 @@ mzt_status train_step_create(train_task *task, train_step *out, mzt_error *error
     graph *g = graph_create(c->host, c->type, c->type);
     if (!g) return error_memory(error, "graph", sizeof *g);
     out->loss_count = describe(task, g, out->batches > 1);
-    TRY(network_create(c->device, g, NULL, &out->network, error));
+    TRY(network_prepare(c->device, g, &out->network, error));
     mzt_status status = find_buffers(out, task, error);
     if (status < 0) train_step_destroy(out);
     return status;
