@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "json/json.h"
+#include "weights/gguf.h"
 
 #define SHARD_LIMIT 1024 /* the largest published checkpoints have a few hundred */
 
@@ -332,7 +333,12 @@ mzt_status weights_open(const base_host *host, const char *path, weights_set **s
     if (!inside) return error_memory(error, path, strlen(path));
     bool folder = file_exists(inside);
     host_free(host, inside);
-    return folder ? open_folder(host, path, set, error) : open_single(host, path, path, NULL, 0, set, error);
+    if (folder) return open_folder(host, path, set, error);
+    file_mapping mapping;
+    TRY(file_map(path, &mapping, error));
+    bool gguf = gguf_is(mapping.data, mapping.size);
+    file_unmap(&mapping);
+    return gguf ? gguf_open(host, path, set, error) : open_single(host, path, path, NULL, 0, set, error);
 }
 
 /* ------------------------------------------------------------------------------------------------ look-up --
