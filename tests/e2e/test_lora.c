@@ -12,6 +12,7 @@
 #include "model/unet.h"
 #include "pipeline/model_lora.h"
 #include "sample/random.h"
+#include "train/dataset.h"
 #include "train/run.h"
 #include "train_data.h"
 #include "weights/lora.h"
@@ -378,7 +379,8 @@ static void test_training(void **state) {
                   lora_mebibytes, t.mebibytes);
     assert_true(result.parameters < full.parameters / 3);
     assert_true(share < 0.34);
-    assert_true(lora_mebibytes < 0.6 * t.mebibytes);
+    assert_true(lora_mebibytes <
+                0.8 * t.mebibytes); /* activations are the same; frozen weights lie there twice */
     /* a learning rate of 0 gives the model back, bit for bit */
     model *again;
     char latest[400];
@@ -400,6 +402,149 @@ static void test_training(void **state) {
     train_data_remove(t.root);
 }
 
+/* --------------------------------------------------------------------------------------------------- a new
+ * concept -- */
+
+/* A model that knows seven of the eight pictures learns the last one by adapters alone. */
+#define SMALL_DATA                                                                                           \
+    "\"resolution\": 16, \"batch\": 8, \"data\": {\"held_out\": 0, \"captions\": \"plain\", "                \
+    "\"caption_dropout\": 0"
+#define SMALL_LOG "\"log\": {\"sample_minutes\": 0}"
+
+static const char autoencoder_json[] =
+    "{" SMALL_DATA
+    "}, \"optimizer\": {\"learning_rate\": 0.003, \"warmup\": 20, \"steps\": 400, \"ema\": 0.98, "
+    "\"weight_decay\": 0}, " SMALL_LOG
+    ", \"loss\": {\"kl\": 1e-5, \"scales\": 2}, \"vae\": {\"in_channels\": 4, "
+    "\"out_channels\": 4, \"latent_channels\": 4, \"block_out_channels\": [16, 32], \"layers_per_block\": 1, "
+    "\"norm_num_groups\": 8, \"down_block_types\": [\"DownEncoderBlock2D\", \"DownEncoderBlock2D\"], "
+    "\"up_block_types\": [\"UpDecoderBlock2D\", \"UpDecoderBlock2D\"]}}";
+
+static const char denoiser_json[] =
+    "{" SMALL_DATA
+    ", \"latent_variants\": 1}, \"optimizer\": {\"learning_rate\": 0.003, \"warmup\": 20, \"steps\": 500, "
+    "\"ema\": 0.98, \"weight_decay\": 0}, " SMALL_LOG
+    ", \"denoiser\": {\"objective\": \"v\", \"vocabulary\": 640, "
+    "\"max_length\": 8}, \"unet\": {\"in_channels\": 4, \"out_channels\": 4, \"block_out_channels\": [16, "
+    "32], "
+    "\"layers_per_block\": 1, \"norm_num_groups\": 8, \"attention_head_dim\": 2, \"cross_attention_dim\": "
+    "32, "
+    "\"down_block_types\": [\"CrossAttnDownBlock2D\", \"DownBlock2D\"], \"up_block_types\": [\"UpBlock2D\", "
+    "\"CrossAttnUpBlock2D\"]}, \"text_encoder\": {\"hidden_size\": 32, \"intermediate_size\": 64, "
+    "\"num_hidden_layers\": 1, \"num_attention_heads\": 2}}";
+
+static const char concept_json[] =
+    "{" SMALL_DATA
+    ", \"latent_variants\": 1}, \"optimizer\": {\"learning_rate\": 0.01, \"warmup\": 10, \"steps\": 300, "
+    "\"ema\": 0.95, \"weight_decay\": 0}, \"log\": {\"sample_minutes\": 1000, \"guidance\": 1, "
+    "\"sample_steps\": 5}, "
+    "\"lora\": {\"targets\": [\"attention\", \"feed_forward\", \"projections\", \"convolutions\"], "
+    "\"text_encoder\": true}}";
+
+static const char tuning_json[] =
+    "{" SMALL_DATA ", \"latent_variants\": 1}, \"optimizer\": {\"learning_rate\": 1e-6}, " SMALL_LOG "}";
+
+static void run_training(const training *t, train_kind kind, const char *config, const char *init,
+                         const char *end, uint32_t lora, uint64_t steps, train_result *result) {
+    char output[400];
+    snprintf(output, sizeof output, "%s%s", t->output, end);
+    must(file_write(&host, t->config, config, strlen(config), &error));
+    const train_request request = {.kind = kind,
+                                   .data = t->data,
+                                   .config = t->config,
+                                   .output = output,
+                                   .init = init,
+                                   .lora = lora,
+                                   .steps = steps};
+    must(train_run(&host, cpu, &request, result, &error));
+}
+
+/* The picture of the last caption, against the one that was trained on, over white. */
+static double psnr_of_last(const model *m, const char *data) {
+    static const uint8_t white[3] = {255, 255, 255};
+    const char *name = train_data_name(TRAIN_DATA_SHAPES - 1);
+    const dataset_options options = {.held_out = 0};
+    const augment_options place = {.resolution = 16, .channels = 4};
+    dataset *d;
+    dataset_facts facts;
+    float values[16 * 16 * 4];
+    image wanted, wanted_over, made_over;
+    generate_result result;
+    generate_request request = generate_request_default();
+    must(dataset_open(&host, data, &options, &d, &error));
+    must(dataset_picture(d, NULL, &place, false, 0, 0, d->count - 1, values, &facts, &error));
+    dataset_close(d);
+    must(image_from_floats(&host, values, 16, 16, 4, &wanted, &error));
+    request.prompt = name;
+    request.guidance = 1;
+    request.seed = 77;
+    must(pipeline_generate(m, cpu, &request, &result, &error));
+    must(image_over_colour(&host, &wanted, white, &wanted_over, &error));
+    must(image_over_colour(&host, &result.images[0], white, &made_over, &error));
+    const double db = psnr(&wanted_over, &made_over);
+    image_free(&host, &wanted);
+    image_free(&host, &wanted_over);
+    image_free(&host, &made_over);
+    generate_result_destroy(&result);
+    return db;
+}
+
+/* The first `count` pictures in place of those that were there. */
+static void write_pictures(const training *t, uint32_t count) {
+    char path[400];
+    snprintf(path, sizeof path, "%s/metadata.jsonl", t->data);
+    remove(path);
+    train_data_write(&host, t->data, count, 32);
+}
+
+/* Keeps only the last line of metadata.jsonl. */
+static void keep_last_picture(const training *t) {
+    char path[400], *text;
+    uint64_t size;
+    snprintf(path, sizeof path, "%s/metadata.jsonl", t->data);
+    must(file_read(&host, path, 1u << 20, &text, &size, &error));
+    while (size && text[size - 1] == '\n')
+        text[--size] = '\0';
+    char *last = strrchr(text, '\n');
+    must(file_write(&host, path, last ? last + 1 : text, strlen(last ? last + 1 : text), &error));
+    host_free(&host, text);
+}
+
+static void test_new_concept(void **state) {
+    (void)state;
+    training t;
+    train_result base, tuned, learned;
+    char autoencoder[400], whole[400], latest[480], sheet[480];
+    begin_training(&t, autoencoder_json);
+    write_pictures(&t, TRAIN_DATA_SHAPES); /* the autoencoder sees all */
+    run_training(&t, TRAIN_AUTOENCODER, autoencoder_json, NULL, "-vae", 0, 0, &base);
+    snprintf(autoencoder, sizeof autoencoder, "%s-vae/latest", t.output);
+    snprintf(whole, sizeof whole, "%s-whole/latest", t.output);
+    write_pictures(&t, TRAIN_DATA_SHAPES - 1);
+    run_training(&t, TRAIN_DENOISER, denoiser_json, autoencoder, "-whole", 0, 0, &base);
+    /* fine-tuning of all weights begins where that ended */
+    run_training(&t, TRAIN_DENOISER, tuning_json, whole, "-tuned", 0, 1, &tuned);
+    print_message("loss %.4f at the end, %.4f at the beginning of fine-tuning\n", base.loss, tuned.loss);
+    assert_true(base.loss < 0.1 && tuned.loss < 2 * base.loss + 0.01);
+    write_pictures(&t, TRAIN_DATA_SHAPES);
+    keep_last_picture(&t);
+    run_training(&t, TRAIN_DENOISER, concept_json, whole, "-lora", 8, 0, &learned);
+    model *m;
+    must(model_open(&host, whole, &m, &error));
+    const double before = psnr_of_last(m, t.data);
+    snprintf(latest, sizeof latest, "%s-lora/latest/lora.safetensors", t.output);
+    must(model_apply_loras(m, &(model_lora){latest, 1}, 1, &error));
+    const double after = psnr_of_last(m, t.data);
+    model_close(m);
+    print_message("%s: %.1f dB before, %.1f dB with %llu adapter values, loss %.4f\n",
+                  train_data_name(TRAIN_DATA_SHAPES - 1), before, after,
+                  (unsigned long long)learned.parameters, learned.loss);
+    assert_true(after > 18 && after > before + 8);
+    snprintf(sheet, sizeof sheet, "%s-lora/samples-000000300.png", t.output);
+    assert_true(file_exists(sheet));
+    train_data_remove(t.root);
+}
+
 static void test_mistakes(void **state) {
     (void)state;
     training t;
@@ -417,11 +562,10 @@ static void test_mistakes(void **state) {
 }
 
 int main(void) {
+    host = host_make(NULL);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_scales),
-        cmocka_unit_test(test_command),
-        cmocka_unit_test(test_training),
-        cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_scales),   cmocka_unit_test(test_command),     cmocka_unit_test(test_training),
+        cmocka_unit_test(test_mistakes), cmocka_unit_test(test_new_concept),
     };
     return cmocka_run_group_tests(tests, begin_with_style, end);
 }
