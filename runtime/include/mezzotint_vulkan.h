@@ -1,6 +1,7 @@
 /* mezzotint_vulkan.h: the host's own VkDevice, and pictures in the host's own images and buffers. Conventions
  * are those of mezzotint.h. Needs <vulkan/vulkan_core.h>, version 1.2 or later, and no Vulkan library to
  * link: every entry point is taken from the host's vkGetInstanceProcAddr.
+ * Hosts that use volk define VK_NO_PROTOTYPES or include volk.h before.
  *
  *   ask mzt_vulkan_instance_requirements and mzt_vulkan_device_requirements what to enable,
  *   create instance and device as the host does anyway, with that added,
@@ -20,34 +21,33 @@
 extern "C" {
 #endif
 
-/* What a host's instance should be made with. Strings and lists are static. */
+/* What a host's instance should be made with, besides VkApplicationInfo.apiVersion. Strings are static. */
 typedef struct mzt_vulkan_instance_needs {
     size_t struct_size;
-    uint32_t api_version; /* VkApplicationInfo.apiVersion at least: VK_API_VERSION_1_1; 1.2 is recommended */
-    uint32_t required_count, recommended_count;
-    const char *const *required;    /* [required_count] instance extensions */
-    const char *const *recommended; /* [recommended_count] those that make more possible where they exist */
+    uint32_t api_version;       /* at least */
+    uint32_t recommended_count; /* extensions that the loader offers and that make more devices visible */
+    const char *recommended[8];
 } mzt_vulkan_instance_needs;
 
 /* Any thread. */
-MZT_API mzt_status mzt_vulkan_instance_requirements(mzt_vulkan_instance_needs *needs, mzt_error *error);
+MZT_API mzt_status mzt_vulkan_instance_requirements(PFN_vkGetInstanceProcAddr get_instance_proc_addr,
+                                                    mzt_vulkan_instance_needs *needs, mzt_error *error);
 
-/* What a host's device should be made with, for one physical device. */
+/* What a host's device should be made with, for one physical device. Strings are static. */
 typedef struct mzt_vulkan_device_needs {
     size_t struct_size;
-    /* [extension_count] device extensions that this physical device has and we use; each may be left out, at
-     * the cost of speed. Static strings. */
-    uint32_t extension_count;
-    uint32_t reserved; /* 0 */
-    const char *extensions[32];
-    /* Recommended features of this physical device, chained: features.pNext leads through the ones below. Put
-     * into VkDeviceCreateInfo.pNext as they are, or merge into the host's own chain. Bits that the device
-     * lacks are not set. */
+    uint32_t required_count, recommended_count;
+    const char *required[8]; /* extensions; refused without them */
+    const char
+        *recommended[8]; /* that this device has and we use; each may be left out, at the cost of speed */
+    /* What this device has and we use, none of it required: features.pNext leads through the ones below. Put
+     * into VkDeviceCreateInfo.pNext as it is, or merge into the host's own chain. */
     VkPhysicalDeviceFeatures2 features;
     VkPhysicalDeviceVulkan11Features features11;
     VkPhysicalDeviceVulkan12Features features12;
-    uint32_t queue_family; /* a family that serves: compute and transfer, graphics too if there is one */
-    uint32_t reserved2;    /* 0 */
+    VkPhysicalDeviceSubgroupSizeControlFeatures size_control;
+    uint32_t queue_family; /* one that serves: with graphics if there is one that also computes */
+    uint32_t reserved;     /* 0 */
 } mzt_vulkan_device_needs;
 
 /* `needs` must stay where it is for as long as its chain is used. UNSUPPORTED says what the device lacks. Any
@@ -78,8 +78,10 @@ typedef struct mzt_vulkan_import {
     void (*lock_queue)(void *user);
     void (*unlock_queue)(void *user);
     void *user;
-    VkPipelineCache pipeline_cache; /* the host's, or VK_NULL_HANDLE: one of our own, in memory only */
-    uint64_t memory_limit;          /* bytes of device memory that we may hold at once; 0: no limit */
+    VkPipelineCache
+        pipeline_cache;          /* the host's, or VK_NULL_HANDLE: a file of our own, see cache_directory */
+    const char *cache_directory; /* NULL: the user's cache folder; "": no file */
+    uint64_t memory_limit;       /* bytes of device memory that we may hold at once; 0: no limit */
 } mzt_vulkan_import;
 
 /* INVALID names the member at fault; UNSUPPORTED what the device lacks. mzt_device_destroy waits for the
@@ -90,24 +92,24 @@ MZT_API mzt_status mzt_device_import_vulkan(mzt_context *context, const mzt_vulk
 /* Where a finished picture goes: an image or a buffer of the same VkDevice. */
 typedef struct mzt_vulkan_target {
     size_t struct_size;
-    /* An image, 2D, of the picture's size or larger, VK_FORMAT_R8G8B8A8_UNORM, _SRGB or
-     * VK_FORMAT_B8G8R8A8_UNORM, _SRGB, with VK_IMAGE_USAGE_TRANSFER_DST_BIT (bytes are written as they are:
-     * sRGB values); or VK_NULL_HANDLE: the buffer below. */
+    /* Mip level 0, layer 0 of a 2D image made with VK_IMAGE_USAGE_TRANSFER_DST_BIT; or VK_NULL_HANDLE: the
+     * buffer below. */
     VkImage image;
+    /* R8G8B8A8 or B8G8R8A8, _UNORM or _SRGB (the same bytes: sRGB values), R16G16B16A16_SFLOAT or
+     * R32G32B32A32_SFLOAT (-1 ... 1, alpha too); a missing fourth channel is 1. */
     VkFormat format;
-    uint32_t mip_level, array_layer;
-    int32_t x, y;             /* where the picture's upper left pixel goes */
+    uint32_t x, y;            /* where the picture's upper left pixel goes; images only */
     VkImageLayout old_layout; /* VK_IMAGE_LAYOUT_UNDEFINED: what the image held is not kept */
     VkImageLayout
         new_layout; /* that the image is left in; UNDEFINED: VK_IMAGE_LAYOUT_SHADER_READ_ONLY_OPTIMAL */
-    /* A buffer with VK_BUFFER_USAGE_TRANSFER_DST_BIT; RGBA, `row_bytes` (a multiple of 4; 0: without gaps)
-     * apart. */
+    /* With VK_BUFFER_USAGE_TRANSFER_DST_BIT; pixels of `format`, rows `row_bytes` (0: without gaps) apart;
+     * both numbers are multiples of 4. */
     VkBuffer buffer;
     VkDeviceSize offset;
     uint64_t row_bytes;
     /* The queue family that owns the target before and after; VK_QUEUE_FAMILY_IGNORED: no transfer of
      * ownership. The host does its half of a release or an acquire. */
-    uint32_t source_family, target_family;
+    uint32_t from_family, to_family;
     /* The write waits for the first and signals the second; either may be VK_NULL_HANDLE. The values are
      * those of timeline semaphores, 0 for binary ones. */
     VkSemaphore wait, signal;
@@ -115,9 +117,10 @@ typedef struct mzt_vulkan_target {
 } mzt_vulkan_target;
 
 /* Submits the copy of picture `index` of a finished job into the target, and does not wait for it; `signal`
- * tells the host when it is there. The bytes are those of mzt_job_read_rgba8 (BGRA where the format says so).
- * PENDING while the picture is not ready; INVALID names the member at fault; UNSUPPORTED for a device that
- * was not imported. */
+ * tells the host when it is there. 8-bit formats hold exactly the bytes of mzt_job_read_rgba8. PENDING while
+ * the picture is not ready, or two of them are still on their way: nothing was submitted, try later. INVALID
+ * names the member at fault; UNSUPPORTED for a device that was not imported, or a pipeline of
+ * MZT_RESIDENCY_TURNS. */
 MZT_API mzt_status mzt_job_write_vulkan(mzt_job *job, uint32_t index, const mzt_vulkan_target *target,
                                         mzt_error *error);
 
