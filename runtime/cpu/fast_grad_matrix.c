@@ -3,15 +3,14 @@
  * out[o][j] = sum over output pixels `row` of dy[row][o] * window[row][j], j = (tap, channel) of the filter:
  * the sum is long and runs over rows of both inputs. Work is cut into blocks of output channels x columns j,
  * and into the splits that the op asks for. A block goes through the rows in slices of SLICE: dy's slice is
- * turned so that a register tile reads along rows, and x's windows are gathered one panel of columns at a
- * time. The order of summation is that of the rows, whatever the blocks are. */
-#include "cpu/fast.h"
+ * packed in groups of as many channels as a register tile has rows, and x's windows are gathered one panel of
+ * columns at a time. The order of summation is that of the rows, whatever the blocks are. */
+#include "cpu/fast_winograd.h"
 
 enum {
     BLOCK_ROWS = 96, /* output channels */
     BLOCK_COLUMNS = 384,
     SLICE = 320,
-    TURN = 8, /* rows of dy turned together */
 };
 
 typedef struct weight_job {
@@ -28,9 +27,9 @@ typedef struct weight_job {
 /* One worker's scratch; `zeros` has as many elements as x has channels. */
 typedef struct weight_scratch {
     float sums[BLOCK_ROWS * BLOCK_COLUMNS];
-    float dy[BLOCK_ROWS * SLICE]; /* [channel][row] */
+    float dy[BLOCK_ROWS * SLICE]; /* [groups of channels][row][KERNEL_ROWS] */
     float panel[SLICE * KERNEL_MAX_COLUMNS];
-    float lines[TURN * BLOCK_ROWS];
+    float line[BLOCK_ROWS];
     const float *windows[SLICE]; /* the pixel of x that each row reads at tap `tap` */
     int64_t y[SLICE], x[SLICE];  /* top left corner of each row's window, padding included */
     uint64_t sample[SLICE];
@@ -79,18 +78,17 @@ static void gather_panel(const weight_job *job, uint64_t first, uint32_t count, 
     }
 }
 
-/* s->dy[i][k] = dy[first + k][channel + i]. */
-static void turn_dy(const weight_job *job, uint64_t first, uint32_t count, uint64_t channel,
+/* s->dy[i / KERNEL_ROWS][k][i % KERNEL_ROWS] = dy[first + k][channel + i]. */
+static void pack_dy(const weight_job *job, uint64_t first, uint32_t count, uint64_t channel,
                     uint32_t channels, weight_scratch *s) {
-    for (uint32_t k = 0; k < count; k += TURN) {
-        uint32_t lines = count - k < TURN ? count - k : TURN;
-        for (uint32_t j = 0; j < lines; j++)
-            job->f->kernels->load(job->dy->type,
-                                  operand_at(job->dy, (first + k + j) * job->p->cout + channel), channels,
-                                  s->lines + (size_t)j * BLOCK_ROWS);
-        for (uint32_t i = 0; i < channels; i++)
-            for (uint32_t j = 0; j < lines; j++)
-                s->dy[(size_t)i * SLICE + k + j] = s->lines[(size_t)j * BLOCK_ROWS + i];
+    for (uint32_t k = 0; k < count; k++) {
+        const void *from = operand_at(job->dy, (first + k) * job->p->cout + channel);
+        const float *row = from;
+        if (job->dy->type != DTYPE_F32) {
+            job->f->kernels->load(job->dy->type, from, channels, s->line);
+            row = s->line;
+        }
+        job->f->kernels->deal(row, channels, s->dy + (size_t)k * KERNEL_ROWS, SLICE * KERNEL_ROWS);
     }
 }
 
@@ -99,20 +97,15 @@ static void multiply_block(const weight_job *job, uint64_t first, uint64_t end, 
                            uint32_t channels, uint32_t panel0, uint32_t panels, weight_scratch *s) {
     const cpu_kernels *kernels = job->f->kernels;
     uint32_t columns = kernels->columns, stride = panels * columns;
-    const float *rows[KERNEL_ROWS];
     for (uint64_t row = first; row < end; row += SLICE) {
         uint32_t count = end - row < SLICE ? (uint32_t)(end - row) : SLICE;
         locate_windows(job, row, count, s);
-        turn_dy(job, row, count, channel, channels, s);
+        pack_dy(job, row, count, channel, channels, s);
         for (uint32_t p = 0; p < panels; p++) {
             gather_panel(job, (uint64_t)(panel0 + p) * columns, count, s);
-            for (uint32_t i = 0; i < channels; i += KERNEL_ROWS) {
-                for (uint32_t j = 0; j < KERNEL_ROWS;
-                     j++) /* rows beyond the last repeat it, for sums unused */
-                    rows[j] = s->dy + (size_t)(i + j < channels ? i + j : channels - 1) * SLICE;
-                kernels->multiply(1, rows, &count, s->panel, s->sums + (size_t)i * stride + p * columns,
-                                  stride, row > first);
-            }
+            for (uint32_t i = 0; i < channels; i += KERNEL_ROWS)
+                kernels->multiply_packed(count, s->dy + (size_t)i * SLICE, s->panel,
+                                         s->sums + (size_t)i * stride + p * columns, stride, row > first);
         }
     }
 }
@@ -164,11 +157,15 @@ static void choose_blocks(weight_job *job) {
 }
 
 static fast_scratch weight_grad_scratch(const fast_program *f, const cpu_call *call) {
-    (void)f;
     const weight_grad_params *p = &call->params->weight_grad;
     fast_scratch need = {0, sizeof(weight_scratch) + (uint64_t)p->c * sizeof(float)};
     if (call->operands[WEIGHT_GRAD_X].type != DTYPE_F32)
         need.shared = (uint64_t)p->n * p->h * p->w * p->c * sizeof(float);
+    if (winograd_grad_applies(p)) {
+        const fast_scratch more = winograd_grad_scratch(f, p);
+        need.shared += more.shared;
+        if (more.private_ > need.private_) need.private_ = more.private_;
+    }
     return need;
 }
 
@@ -184,6 +181,10 @@ static bool run_weight_grad(const fast_program *f, const cpu_call *call) {
                       .rows = (uint64_t)p->n * p->oh * p->ow,
                       .columns = (uint64_t)p->kh * p->kw * p->c};
     job.x = fast_widen(f, call, &call->operands[WEIGHT_GRAD_X], all, &base, &scratch);
+    if (winograd_grad_applies(p)) {
+        winograd_grad_run(f, call, job.x, scratch);
+        return true;
+    }
     choose_blocks(&job);
     thread_pool_for(call->pool, job.row_blocks * job.panel_blocks * p->splits, 1, run_blocks, &job);
     return true;

@@ -6,7 +6,7 @@
  * tile reads it in place through one pointer per row; padding points to zeros. Work is cut into blocks of
  * BLOCK_ROWS x BLOCK_COLUMNS for the threads; in a block, k is cut into slices of at most SLICE so that a
  * slice of one packed panel stays in the first-level cache, and A's slice and the sums in the second. */
-#include "cpu/fast_matrix.h"
+#include "cpu/fast_winograd.h"
 
 enum {
     BLOCK_ROWS = 96,

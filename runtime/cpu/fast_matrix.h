@@ -38,10 +38,4 @@ static inline int64_t matrix_source_pixel(const conv2d_params *p, uint64_t sampl
     return ((int64_t)sample * p->h + y / scale) * p->w + x / scale;
 }
 
-/* fast_winograd.c: 3x3 convolutions with a quarter of the multiplications. Whether this one may, and gains by
- * it; the scratch it needs beside what run_matrix has; and the run, with its filters in `scratch`. */
-bool winograd_applies(const cpu_call *call);
-fast_scratch winograd_scratch(const fast_program *f, const cpu_call *call);
-void winograd_run(const cpu_call *call, const matrix_job *job, float *scratch);
-
 #endif

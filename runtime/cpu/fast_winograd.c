@@ -10,17 +10,14 @@
  *   products [36][tiles][n]             the same
  *
  * Blocks of tiles are shared out among the workers; what lies in a block does not change a result. */
-#include "cpu/fast_matrix.h"
+#include "cpu/fast_winograd.h"
 
 enum {
-    PLACES = 36,
     STRETCH = 64,          /* channels transformed at a time: a tile of them stays in the first-level cache */
     SLICE = 320,           /* of k: as much of a panel stays in the first-level cache */
-    LEAST_CHANNELS = 16,   /* below, transforms take longer than what they save */
     MOST_TILES = 192,      /* of a block */
     FEWEST_TILES = 48,     /* where blocks are made smaller for their size, but not for the workers */
     BLOCK_BYTES = 2 << 20, /* of a block's source and products */
-    FILTER_BYTES = 128 << 20, /* of all filters; larger ones are left to the direct way */
 };
 
 typedef struct winograd_job {
@@ -33,8 +30,8 @@ typedef struct winograd_job {
 /* One worker's scratch; source and products of a block follow. */
 typedef struct winograd_buffers {
     float zeros[STRETCH];
-    float tile[PLACES * STRETCH]; /* after the transform along y */
-    float pixels[16 * STRETCH];   /* of results */
+    float tile[WINOGRAD_PLACES * STRETCH]; /* after the transform along y */
+    float pixels[16 * STRETCH];            /* of results */
     float row[STRETCH];
     float blocks[];
 } winograd_buffers;
@@ -50,7 +47,7 @@ static winograd_job make_job(const fast_program *f, const conv2d_params *p) {
                         .n = p->cout};
     job.tiles = (uint64_t)p->n * job.tiles_x * job.tiles_y;
     job.product_stride = (uint64_t)job.panels * f->kernels->columns;
-    uint64_t fit = BLOCK_BYTES / (PLACES * sizeof(float) * (job.k + job.product_stride));
+    uint64_t fit = BLOCK_BYTES / (WINOGRAD_PLACES * sizeof(float) * (job.k + job.product_stride));
     fit = fit < FEWEST_TILES ? FEWEST_TILES : fit < MOST_TILES ? fit : MOST_TILES;
     uint64_t blocks = (job.tiles + fit - 1) / fit;
     blocks = (blocks + f->workers - 1) / f->workers * f->workers; /* each worker as many */
@@ -61,19 +58,18 @@ static winograd_job make_job(const fast_program *f, const conv2d_params *p) {
 bool winograd_applies(const cpu_call *call) {
     if (call->op != OP_CONV2D || dtype_block(call->operands[CONV2D_WEIGHT].type) > 1) return false;
     const conv2d_params *p = &call->params->conv2d;
-    const uint64_t pixels = (uint64_t)p->n * p->oh * p->ow, k = (uint64_t)p->c0 + p->c1,
-                   tiled = (uint64_t)p->n * ceil_div(p->oh, 4) * ceil_div(p->ow, 4) * 16;
-    return p->kh == 3 && p->kw == 3 && p->stride == 1 && p->row0 == 0 && p->rows == pixels &&
-           k >= LEAST_CHANNELS && p->cout >= LEAST_CHANNELS && tiled <= pixels + pixels / 2 &&
-           tiled / 16 >= 2 * KERNEL_ROWS &&
-           k * align_up(p->cout, KERNEL_MAX_COLUMNS) <= FILTER_BYTES / (PLACES * sizeof(float));
+    const uint64_t k = (uint64_t)p->c0 + p->c1;
+    return p->kh == 3 && p->kw == 3 && p->stride == 1 && p->row0 == 0 &&
+           p->rows == (uint64_t)p->n * p->oh * p->ow && winograd_fits(p->n, p->oh, p->ow) &&
+           k >= WINOGRAD_LEAST_CHANNELS && p->cout >= WINOGRAD_LEAST_CHANNELS &&
+           k * align_up(p->cout, KERNEL_MAX_COLUMNS) <= WINOGRAD_MOST_WEIGHTS;
 }
 
 fast_scratch winograd_scratch(const fast_program *f, const cpu_call *call) {
     const winograd_job job = make_job(f, &call->params->conv2d);
-    return (fast_scratch){PLACES * job.k * job.product_stride * sizeof(float),
+    return (fast_scratch){WINOGRAD_PLACES * job.k * job.product_stride * sizeof(float),
                           sizeof(winograd_buffers) +
-                              PLACES * job.block * (job.k + job.product_stride) * sizeof(float)};
+                              WINOGRAD_PLACES * job.block * (job.k + job.product_stride) * sizeof(float)};
 }
 
 /* --------------------------------------------------------------------------------------------------- filters
@@ -116,7 +112,7 @@ static void transform_filters(void *argument, uint64_t first, uint64_t last, uin
  * -- */
 
 /* Channels [channel, channel + count) of one input of the tile at (ty, tx) of `sample` to place `at` of k. */
-static void transform_channels(const winograd_job *job, const int64_t pixels[PLACES], bool second,
+static void transform_channels(const winograd_job *job, const int64_t pixels[WINOGRAD_PLACES], bool second,
                                uint64_t channel, uint32_t count, winograd_buffers *s, float *source,
                                uint64_t place) {
     const matrix_job *m = job->m;
@@ -141,8 +137,8 @@ static void transform_tile(const winograd_job *job, uint64_t tile, winograd_buff
     const uint64_t sample = tile / job->tiles_x / job->tiles_y, place = job->block * job->k;
     const int64_t y = (int64_t)(tile / job->tiles_x % job->tiles_y * 4) - p->pad_top,
                   x = (int64_t)(tile % job->tiles_x * 4) - p->pad_left;
-    int64_t pixels[PLACES];
-    for (int i = 0; i < PLACES; i++)
+    int64_t pixels[WINOGRAD_PLACES];
+    for (int i = 0; i < WINOGRAD_PLACES; i++)
         pixels[i] = matrix_source_pixel(p, sample, y + i / 6, x + i % 6);
     for (int second = 0; second < 2; second++) {
         const uint64_t c = second ? p->c1 : p->c0;
@@ -161,7 +157,7 @@ static void multiply_places(const winograd_job *job, uint32_t tiles, const float
     const uint32_t columns = kernels->columns;
     const uint64_t place = job->k * job->product_stride;
     const float *rows[KERNEL_ROWS];
-    for (uint32_t i = 0; i < PLACES; i++) {
+    for (uint32_t i = 0; i < WINOGRAD_PLACES; i++) {
         const float *a = source + i * job->block * job->k;
         float *c = products + i * job->block * job->product_stride;
         for (uint64_t k = 0; k < job->k; k += SLICE) {
@@ -210,7 +206,7 @@ static void finish_columns(const winograd_job *job, uint64_t tile, uint64_t colu
 static void run_blocks(void *argument, uint64_t first, uint64_t last, uint32_t worker) {
     const winograd_job *job = argument;
     winograd_buffers *s = fast_private(job->m->f, worker);
-    float *source = s->blocks, *products = source + PLACES * job->block * job->k;
+    float *source = s->blocks, *products = source + WINOGRAD_PLACES * job->block * job->k;
     memset(s->zeros, 0, sizeof s->zeros);
     for (uint64_t block = first; block < last; block++) {
         const uint64_t tile0 = block * job->block, left = job->tiles - tile0;

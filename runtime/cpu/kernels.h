@@ -26,6 +26,13 @@ typedef struct cpu_kernels {
     void (*multiply)(uint32_t runs, const float *const *rows, const uint32_t *lengths, const float *b,
                      float *c, size_t c_stride, bool accumulate);
 
+    /* c[KERNEL_ROWS][columns] = or += sum over k < count: a[k][KERNEL_ROWS] * b[k][columns]. */
+    void (*multiply_packed)(uint32_t count, const float *a, const float *b, float *c, size_t c_stride,
+                            bool accumulate);
+    /* A row of `count` values into the k-th place of such a's, one for KERNEL_ROWS values each and
+     * group_stride apart; zeros behind the last. */
+    void (*deal)(const float *row, size_t count, float *a, size_t group_stride);
+
     void (*load)(dtype type, const void *from, size_t count, float *to); /* any floating type to f32 */
     /* rows first ... first + count - 1 of a panel in blocks (fast.h) to f32 [count][columns] */
     void (*unpack)(dtype type, const void *panel, size_t first, size_t count, float *to);
@@ -47,7 +54,7 @@ typedef struct cpu_kernels {
     /* to[count][columns], lanes 0 ... length - 1 = rows[i][offset ... offset + length - 1] */
     void (*gather)(const float *const *rows, size_t offset, uint32_t count, uint32_t length, float *to);
 
-    /* Winograd's transforms (see fast_winograd.h) along one axis, of `count` channels at a time: lines x[0
+    /* Winograd's transforms (see fast_winograd.c) along one axis, of `count` channels at a time: lines x[0
      * ... 5] to lines y, y_stride apart. By the transposed matrices too, for gradients. */
     void (*winograd_source)(const float *const x[6], float *y, size_t y_stride,
                             size_t count); /* 6 to 6: B^T */

@@ -44,13 +44,37 @@ static void KERNEL(multiply)(uint32_t runs, const float *const *rows, const uint
     EACH_SUM(STORE)
 }
 
+#define MULTIPLY_ADD_PACKED(i, j) sum##i##j = vector_multiply_add(a[i], column##j, sum##i##j);
+
+static void KERNEL(multiply_packed)(uint32_t count, const float *a, const float *b, float *c, size_t c_stride,
+                                    bool accumulate) {
+    const vector zero = {0};
+    EACH_SUM(DECLARE)
+    if (accumulate) {
+        EACH_SUM(LOAD)
+    }
+    for (uint32_t k = 0; k < count; k++, a += KERNEL_ROWS, b += TILE_COLUMNS) {
+        EACH_VECTOR(COLUMN, b)
+        EACH_SUM(MULTIPLY_ADD_PACKED)
+    }
+    EACH_SUM(STORE)
+}
+
 #undef EACH_VECTOR
 #undef EACH_SUM
 #undef DECLARE
 #undef LOAD
 #undef COLUMN
 #undef MULTIPLY_ADD
+#undef MULTIPLY_ADD_PACKED
 #undef STORE
+
+static void KERNEL(deal)(const float *restrict row, size_t count, float *restrict a, size_t group_stride) {
+    for (; count >= KERNEL_ROWS; count -= KERNEL_ROWS, row += KERNEL_ROWS, a += group_stride)
+        memcpy(a, row, KERNEL_ROWS * sizeof *a);
+    for (size_t i = 0; count > 0 && i < KERNEL_ROWS; i++)
+        a[i] = i < count ? row[i] : 0;
+}
 
 static void KERNEL(gather)(const float *const *rows, size_t offset, uint32_t count, uint32_t length,
                            float *restrict to) {
@@ -517,6 +541,8 @@ static const cpu_kernels KERNEL(table) = {
     .columns = TILE_COLUMNS,
     .name = KERNEL_NAME,
     .multiply = KERNEL(multiply),
+    .multiply_packed = KERNEL(multiply_packed),
+    .deal = KERNEL(deal),
     .load = KERNEL(load),
     .unpack = KERNEL(unpack),
     .store = KERNEL(store),

@@ -23,6 +23,13 @@ static uint32_t most_parts(const differ *d, const weight_grad_params *p) {
     return most > MOST_SPLITS ? MOST_SPLITS : most ? (uint32_t)most : 1;
 }
 
+/* The rows of a part rounded up to whole lines of 4 x 4 results, where that is possible and does not change
+ * much: devices that transform tiles of these (Winograd) cannot cut them. */
+static uint32_t whole_lines(const weight_grad_params *p) {
+    const uint32_t unit = p->oh % 4 == 0 ? 4 * p->ow : p->oh * p->ow, rows = p->rows_per_split;
+    return unit <= 2 * rows ? ceil_div(rows, unit) * unit : rows;
+}
+
 /* The rows in a part: where x or dy is too large for one binding, parts are such that a device can be shown
  * some of them at a time: whole samples, or of a linear layer a number of rows that keeps bindings aligned.
  */
@@ -49,6 +56,7 @@ static tensor weight_gradient(differ *d, tensor x, tensor dy, weight_grad_params
     uint32_t wanted = tiles >= ENOUGH_TILES ? 1 : ceil_div(ENOUGH_TILES, (uint32_t)tiles);
     if (wanted > most_parts(d, &p)) wanted = most_parts(d, &p);
     p.rows_per_split = gradient_split(rows, LEAST_ROWS, wanted);
+    if (p.kh * p.kw > 1) p.rows_per_split = whole_lines(&p);
     p.rows_per_split = rows_to_cut(d, &p);
     p.splits = ceil_div(rows, p.rows_per_split);
     op_params params = {.weight_grad = p};

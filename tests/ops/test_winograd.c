@@ -101,9 +101,52 @@ static void test_types(void **state) {
         }
 }
 
+/* rows_per_split 0: one split. */
+static ops_case gradient(uint32_t n, uint32_t h, uint32_t w, uint32_t channels, uint32_t cout,
+                         uint32_t rows_per_split, uint32_t flags) {
+    ops_case c = {.op = OP_WEIGHT_GRAD, .activation = DTYPE_F32, .weight = DTYPE_F32};
+    c.params.weight_grad =
+        (weight_grad_params){.n = n,
+                             .h = h,
+                             .w = w,
+                             .c = channels,
+                             .cout = cout,
+                             .kh = 3,
+                             .kw = 3,
+                             .stride = 1,
+                             .pad_top = 1,
+                             .pad_left = 1,
+                             .oh = h,
+                             .ow = w,
+                             .flags = flags,
+                             .splits = rows_per_split ? ceil_div(n * h * w, rows_per_split) : 1,
+                             .rows_per_split = rows_per_split ? rows_per_split : n * h * w};
+    return c;
+}
+
+static void test_gradients(void **state) {
+    (void)state;
+    ops_case cases[] = {
+        gradient(3, 8, 8, 32, 48, 0, 0),
+        gradient(32, 4, 4, 40, 33, 0, 0),
+        gradient(2, 13, 18, 100, 20, 0, 0),       /* parts of tiles; more channels than a stretch */
+        gradient(3, 15, 14, 34, 101, 15 * 14, 0), /* a split a picture */
+        gradient(2, 16, 12, 24, 16, 8 * 12, CONV_WRAP_X | CONV_WRAP_Y), /* half a picture */
+        gradient(2, 24, 8, 16, 16, 20 * 8, 0), /* splits across pictures, the last is shorter */
+        gradient(2, 12, 12, 32, 32, 100, 0),   /* splits that end within a line: the direct way */
+        gradient(4, 48, 48, 16, 18, 0, 0),     /* several chunks */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int type = DTYPE_F32; type <= DTYPE_BF16; type++) {
+            cases[i].activation = (dtype)type;
+            check(&cases[i]);
+        }
+}
+
 int main(void) {
     static const uint32_t threads[COUNTS] = {1, 2, 5};
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_convolutions), cmocka_unit_test(test_types)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_convolutions), cmocka_unit_test(test_types),
+                                       cmocka_unit_test(test_gradients)};
     base_host host = host_make(NULL);
     mzt_error error = {0};
     int result = 1;

@@ -1,0 +1,37 @@
+/* 3x3 convolutions of stride 1, and the gradients of their weights, with a quarter of the multiplications:
+ * see fast_winograd.c. Callers ask whether that applies (it may, and gains something), add its scratch to
+ * their own, and run it with the shared part. */
+#ifndef CPU_FAST_WINOGRAD_H
+#define CPU_FAST_WINOGRAD_H
+
+#include "cpu/fast_matrix.h"
+
+enum {
+    WINOGRAD_TILE = 4,           /* results a side */
+    WINOGRAD_SIDE = 6,           /* pixels a side that these depend on */
+    WINOGRAD_PLACES = 36,        /* of a transformed tile */
+    WINOGRAD_LEAST_CHANNELS = 16 /* below, transforms take longer than what they save */
+};
+
+/* Elements of the 36 transformed filters that are worth their memory: 128 MiB; larger ones stay with the
+ * direct way. */
+#define WINOGRAD_MOST_WEIGHTS ((128u << 20) / (WINOGRAD_PLACES * sizeof(float)))
+
+/* Whether n pictures of h x w results fill most of the tiles that cover them, and these are enough to share
+ * out. */
+static inline bool winograd_fits(uint64_t n, uint32_t h, uint32_t w) {
+    const uint64_t tiles = n * ceil_div(h, WINOGRAD_TILE) * ceil_div(w, WINOGRAD_TILE),
+                   pixels = tiles * WINOGRAD_TILE * WINOGRAD_TILE;
+    return 2 * pixels <= 3 * n * h * w && tiles >= 2 * KERNEL_ROWS;
+}
+
+bool winograd_applies(const cpu_call *call);
+fast_scratch winograd_scratch(const fast_program *f, const cpu_call *call);
+void winograd_run(const cpu_call *call, const matrix_job *job, float *scratch);
+
+/* fast_grad_winograd.c; x is f32. */
+bool winograd_grad_applies(const weight_grad_params *p);
+fast_scratch winograd_grad_scratch(const fast_program *f, const weight_grad_params *p);
+void winograd_grad_run(const fast_program *f, const cpu_call *call, const float *x, float *scratch);
+
+#endif
