@@ -12,7 +12,8 @@ typedef struct view {
     const weights_set *file;
     weights_tensor *tensors;
     char (*names)[LDM_NAME_LIMIT];
-    uint32_t count, capacity;
+    uint32_t count;
+    bool flatten; /* the autoencoder's matrices */
 } view;
 
 static const char *view_metadata(const void *user, const char *key) {
@@ -120,6 +121,10 @@ static mzt_status add(view *v, const weights_tensor *tensor, const ldm_target *t
         part.shape[0] = tensor->shape[1];
         part.shape[1] = tensor->shape[0];
     }
+    /* The autoencoder's attention: matrices that the original layout keeps as 1x1 convolutions. */
+    if (v->flatten && part.rank == 4 && part.shape[2] == 1 && part.shape[3] == 1 &&
+        strstr(target->name, "mid_block.attentions."))
+        part.rank = 2;
     TRY(find_scale(v->file, tensor, &part.scale, error));
     memcpy(v->names[v->count], target->name, LDM_NAME_LIMIT);
     part.name = v->names[v->count];
@@ -154,7 +159,7 @@ mzt_status checkpoint_view(const checkpoint *c, model_component component, weigh
     TRY(walk(c, component, NULL, &count, error));
     view *v = host_calloc(c->host, 1, sizeof *v);
     if (!v) return error_memory(error, weights_name(c->file), sizeof *v);
-    *v = (view){.host = c->host, .file = c->file};
+    *v = (view){.host = c->host, .file = c->file, .flatten = component == MODEL_VAE};
     v->tensors = host_calloc(c->host, count, sizeof *v->tensors);
     v->names = host_calloc(c->host, count, sizeof *v->names);
     mzt_status status = v->tensors && v->names ? walk(c, component, v, &count, error)

@@ -1,6 +1,7 @@
 /* Writing a model as a folder in diffusers' layout; see convert.h. Configurations are written from what the
  * model is, wherever that came from. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -25,31 +26,49 @@ static void write_words(json_writer *w, const char *key, const char *word, uint3
 
 /* ------------------------------------------------------------------------------------------------ UNet -- */
 
-/* Depths that differ within a level need lists of lists for both ways. */
-static bool has_uneven_depths(const unet_config *c) {
-    for (uint32_t level = 0; level < c->levels; level++)
-        for (uint32_t i = 0; i <= c->layers[level]; i++)
-            if (c->up_depth[level][i] != c->down_depth[level][0] ||
-                (i < c->layers[level] && c->down_depth[level][i] != c->down_depth[level][0]))
-                return true;
-    return c->mid == UNET_MID_CROSS && c->mid_depth != c->down_depth[c->levels - 1][0];
+/* A float by the shortest number that reads back as the same float. */
+static void write_float(json_writer *w, const char *key, float value) {
+    char text[32];
+    double shortest = (double)value;
+    for (int digits = 6; digits <= 9; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, (double)value);
+        shortest = strtod(text, NULL);
+        if ((float)shortest == value) break;
+    }
+    json_write_double(w, key, shortest);
 }
 
-/* A level without transformers has any depth; 1 is what other programs expect there. */
-static uint32_t depth(bool attention, uint32_t value) {
-    return attention ? value : 1;
+/* The depth that stands for a level: of its transformers; where it has none, of what takes it from there. */
+static uint32_t level_depth(const unet_config *c, uint32_t level) {
+    if (c->down_attention[level]) return c->down_depth[level][0];
+    if (c->up_attention[level]) return c->up_depth[level][0];
+    return level + 1 == c->levels && c->mid == UNET_MID_CROSS ? c->mid_depth : 1;
+}
+
+/* Depths that differ within a level need lists of lists for both ways. */
+static bool has_uneven_depths(const unet_config *c) {
+    for (uint32_t level = 0; level < c->levels; level++) {
+        const uint32_t wanted = level_depth(c, level);
+        for (uint32_t i = 0; i <= c->layers[level]; i++) {
+            if (c->up_attention[level] && c->up_depth[level][i] != wanted) return true;
+            if (i < c->layers[level] && c->down_attention[level] && c->down_depth[level][i] != wanted)
+                return true;
+        }
+    }
+    return c->mid == UNET_MID_CROSS && c->mid_depth != level_depth(c, c->levels - 1);
 }
 
 static void write_depths(json_writer *w, const unet_config *c) {
     json_write_array(w, "transformer_layers_per_block");
     for (uint32_t level = 0; level < c->levels; level++) {
         if (!has_uneven_depths(c)) {
-            json_write_uint(w, NULL, depth(c->down_attention[level], c->down_depth[level][0]));
+            json_write_uint(w, NULL, level_depth(c, level));
             continue;
         }
         json_write_array(w, NULL);
         for (uint32_t i = 0; i < c->layers[level]; i++)
-            json_write_uint(w, NULL, depth(c->down_attention[level], c->down_depth[level][i]));
+            json_write_uint(w, NULL,
+                            c->down_attention[level] ? c->down_depth[level][i] : level_depth(c, level));
         json_write_end_array(w);
     }
     json_write_end_array(w);
@@ -58,7 +77,7 @@ static void write_depths(json_writer *w, const unet_config *c) {
     for (uint32_t level = c->levels; level-- > 0;) {
         json_write_array(w, NULL);
         for (uint32_t i = 0; i <= c->layers[level]; i++)
-            json_write_uint(w, NULL, depth(c->up_attention[level], c->up_depth[level][i]));
+            json_write_uint(w, NULL, c->up_attention[level] ? c->up_depth[level][i] : level_depth(c, level));
         json_write_end_array(w);
     }
     json_write_end_array(w);
@@ -86,9 +105,9 @@ static void write_unet(json_writer *w, const unet_config *c) {
     json_write_uint(w, "cross_attention_dim", c->context_channels);
     json_write_bool(w, "use_linear_projection", c->linear_projection);
     json_write_uint(w, "norm_num_groups", c->groups);
-    json_write_double(w, "norm_eps", (double)c->eps);
+    write_float(w, "norm_eps", c->eps);
     json_write_bool(w, "flip_sin_to_cos", c->flip_sin_to_cos);
-    json_write_double(w, "freq_shift", (double)c->freq_shift);
+    write_float(w, "freq_shift", c->freq_shift);
     json_write_uint(w, "downsample_padding", c->downsample_padding);
     json_write_uint(w, "conv_in_kernel", c->conv_in_kernel);
     json_write_uint(w, "conv_out_kernel", c->conv_out_kernel);
@@ -108,7 +127,7 @@ static void write_vae(json_writer *w, const vae_config *c) {
     json_write_uint(w, "in_channels", c->in_channels);
     json_write_uint(w, "out_channels", c->out_channels);
     json_write_uint(w, "latent_channels", c->latent_channels);
-    json_write_double(w, "scaling_factor", (double)c->scaling_factor);
+    write_float(w, "scaling_factor", c->scaling_factor);
     if (c->tiny) return;
     write_list(w, "block_out_channels", c->channels, c->levels);
     write_words(w, "down_block_types", "DownEncoderBlock2D", c->levels);
@@ -119,7 +138,7 @@ static void write_vae(json_writer *w, const vae_config *c) {
     json_write_bool(w, "use_quant_conv", c->quant_conv);
     json_write_bool(w, "use_post_quant_conv", c->post_quant_conv);
     json_write_bool(w, "force_upcast", c->force_upcast);
-    if (c->shift_factor != 0.0f) json_write_double(w, "shift_factor", (double)c->shift_factor);
+    if (c->shift_factor != 0.0f) write_float(w, "shift_factor", c->shift_factor);
     if (c->patch_size > 1) json_write_uint(w, "patch_size", c->patch_size);
 }
 
@@ -135,7 +154,7 @@ static void write_clip(json_writer *w, const clip_config *c) {
     json_write_uint(w, "num_hidden_layers", c->layers);
     json_write_uint(w, "num_attention_heads", c->heads);
     json_write_string(w, "hidden_act", c->quick_gelu ? "quick_gelu" : "gelu");
-    json_write_double(w, "layer_norm_eps", (double)c->eps);
+    write_float(w, "layer_norm_eps", c->eps);
     if (c->projection) json_write_uint(w, "projection_dim", c->projection_channels);
     json_write_uint(w, "eos_token_id", c->eos);
 }
