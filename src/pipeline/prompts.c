@@ -28,10 +28,7 @@ static mzt_status tokenize(prompt_work *w, const char *const texts[2], bool plai
                               error));
     for (uint32_t i = 0; i < w->encoders; i++) {
         const bpe *tokenizer = w->m->tokenizer[i];
-        if (!tokenizer)
-            return error_set(error, MZT_ERROR_NOT_FOUND,
-                             "%s has no %s folder: it needs vocab.json and merges.txt of its tokenizer",
-                             w->m->path, i ? "tokenizer_2" : "tokenizer");
+        if (!tokenizer) return model_no_tokenizer(w->m, i, error);
         if (i == 0) w->length = chunk_length(w, 0);
         const prompt_options options = {.chunk_length = w->length, .plain = plain};
         for (uint32_t t = 0; t < w->count; t++) {
