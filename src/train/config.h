@@ -24,9 +24,9 @@ typedef enum train_objective {
 
 typedef enum train_schedule { LEARNING_CONSTANT, LEARNING_LINEAR, LEARNING_COSINE } train_schedule;
 
-/* The range of what losses may be raised by in f16: powers of two, most below what gradients of 1 bear. */
+/* The range of what losses may be raised by in f16: from not at all to 2^40. */
 #define LOSS_SCALE_LEAST 1.0
-#define LOSS_SCALE_MOST  16777216.0
+#define LOSS_SCALE_MOST  1099511627776.0
 
 typedef struct optimizer_config {
     double learning_rate, final; /* the schedule ends at final * learning_rate */
