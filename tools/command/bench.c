@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/threads.h"
 #include "bench/report.h"
+#include "bench/text.h"
 #include "command.h"
 #include "pipeline/network.h"
 #include "progress.h"
@@ -68,38 +69,17 @@ static bool watch(void *user, const char *doing, double share) {
     return !command_interrupted();
 }
 
-static const char *seconds_text(double s, char text[24]) {
-    if (s >= 1)
-        snprintf(text, 24, "%.2f s", s);
-    else if (s >= 1e-3)
-        snprintf(text, 24, "%.2f ms", s * 1e3);
-    else
-        snprintf(text, 24, "%.1f us", s * 1e6);
-    return text;
-}
-
-static const char *rate_text(double rate, const char *unit, char text[32]) {
-    const char *const prefixes[] = {"", "k", "M", "G", "T", "P"};
-    int i = 0;
-    while (rate >= 1000 && i < 5) {
-        rate /= 1000;
-        i++;
-    }
-    snprintf(text, 32, rate >= 100 ? "%.0f %s%s" : "%.1f %s%s", rate, prefixes[i], unit);
-    return text;
-}
-
 static void print_result(const bench_result *r, const bench_peaks *peaks) {
     char a[24], b[24], c[24], d[32], e[32];
     const double peak = bench_peak_rate(peaks, "matrix product");
     printf("\n%s %s, batch %u, %u x %u: %s (%s ... %s, %u runs), %s, %.0f %% of the best matrix product%s\n",
            r->network.model->name, bench_part_name(r->network.part), (unsigned)r->network.batch,
-           (unsigned)r->network.size, (unsigned)r->network.size, seconds_text(r->time.median, a),
-           seconds_text(r->time.low, b), seconds_text(r->time.high, c), (unsigned)r->time.runs,
-           rate_text((double)r->flops / r->time.median, "FLOP/s", d),
+           (unsigned)r->network.size, (unsigned)r->network.size, text_seconds(r->time.median, a),
+           text_seconds(r->time.low, b), text_seconds(r->time.high, c), (unsigned)r->time.runs,
+           text_rate((double)r->flops / r->time.median, "FLOP/s", d),
            peak > 0 ? 100 * (double)r->flops / r->time.median / peak : 0, r->wrong ? "   WRONG RESULTS" : "");
     printf("  %u dispatches, %u barriers, %s held; sum of the kernels' times %.1f %% of it\n",
-           (unsigned)r->dispatches, (unsigned)r->barriers, rate_text((double)r->memory, "B", e),
+           (unsigned)r->dispatches, (unsigned)r->barriers, text_rate((double)r->memory, "B", e),
            100 * r->device_seconds / r->time.median);
     printf("  %-17s %-36s %5s %10s %14s %12s  %s\n", "kernel", "shape", "times", "each", "rate", "share",
            "error");
@@ -107,9 +87,9 @@ static void print_result(const bench_result *r, const bench_peaks *peaks) {
         const bench_kernel *k = &r->kernels[i];
         const double each = k->time.runs ? k->time.median : k->in_step;
         printf("  %-17s %-36.36s %5u %10s %14s %10.1f %%  ", op_get(k->op)->name, k->shape,
-               (unsigned)k->count, seconds_text(each, a),
-               k->flops ? rate_text((double)k->flops / each, "FLOP/s", d)
-                        : rate_text((double)k->bytes / each, "B/s", d),
+               (unsigned)k->count, text_seconds(each, a),
+               k->flops ? text_rate((double)k->flops / each, "FLOP/s", d)
+                        : text_rate((double)k->bytes / each, "B/s", d),
                100 * k->in_step * k->count / r->device_seconds);
         if (!k->checked)
             printf("not checked\n");
@@ -134,7 +114,7 @@ static mzt_status run_device(command_context *context, const bench_settings *s, 
     if (status >= 0)
         printf("\n%s (%s), %s, tier %u: best matrix product %s, copy %s\n", device->limits.name,
                device->limits.spec, dtype_name(out->type), (unsigned)device->limits.tier,
-               rate_text(out->peaks.list[0].rate, "FLOP/s", a), rate_text(out->peaks.list[1].rate, "B/s", b));
+               text_rate(out->peaks.list[0].rate, "FLOP/s", a), text_rate(out->peaks.list[1].rate, "B/s", b));
     for (int i = 0; status >= 0 && i < ROW_COUNT; i++) {
         const suite_row *row = &rows[i];
         if (strcmp(row->suite, s->suite) != 0 || (row->gpu_only && !device->limits.is_gpu)) continue;

@@ -23,6 +23,7 @@ static const struct {
     {"tokenize", command_tokenize, "token ids of a text"},
     {"eval", command_eval, "run one network on tensors from a file"},
     {"bench", command_bench, "time networks and kernels, and check their results"},
+    {"compare", command_compare, "results of bench side by side"},
     {"validate", command_validate, "hold a device against the reference, node by node"},
 };
 
