@@ -1,130 +1,9 @@
-/* LoRA files: every layout against its formula in double, several files together, names that match nothing,
- * and files that are broken on purpose. */
+/* LoRA files: every layout against its formula in double, several files together, names that match nothing.
+ */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <cmocka.h>
-
-#include "alloc_count.h"
-#include "sample/random.h"
-#include "weights/lora.h"
 
 #define FOLDER MZT_BINARY_DIR "/test_lora"
-enum { TENSORS = 16, OUT = 6, IN = 5, KERNEL = 3 };
-
-static base_host host;
-static mzt_error error;
-static char warning[1000];
-
-static void on_log(void *user, mzt_log_level level, const char *line) {
-    (void)user;
-    if (level == MZT_LOG_WARNING) snprintf(warning, sizeof warning, "%s", line);
-}
-
-static void must(mzt_status status) {
-    if (status < 0) fail_msg("%s", error.message);
-}
-
-/* ------------------------------------------------------------------------------------------------------------------
- * making files -- */
-
-/* Tensors of a file to be: values are normals of the name's own stream. */
-typedef struct maker {
-    weights_tensor tensors[TENSORS];
-    float *values[TENSORS];
-    uint32_t count;
-} maker;
-
-static float *make(maker *m, const char *name, uint32_t rank, const uint64_t *shape) {
-    weights_tensor *t = &m->tensors[m->count];
-    uint64_t count = 1, seed = 5;
-    assert_true(m->count < TENSORS);
-    *t = (weights_tensor){.name = name, .file = "test", .dtype = WEIGHTS_F32, .rank = rank};
-    for (uint32_t i = 0; i < rank; i++)
-        count *= t->shape[i] = shape[i];
-    for (const char *c = name; *c; c++)
-        seed = seed * 31 + (unsigned char)*c;
-    float *values = calloc(count + 1, sizeof *values);
-    assert_non_null(values);
-    random_normals(seed, 0, 0, count, values);
-    t->count = count;
-    t->data = (const uint8_t *)values;
-    return m->values[m->count++] = values;
-}
-
-#define SHAPE(...)                                                                                           \
-    sizeof((uint64_t[]){__VA_ARGS__}) / sizeof(uint64_t), (uint64_t[]) {                                     \
-        __VA_ARGS__                                                                                          \
-    }
-
-static void make_scalar(maker *m, const char *name, float value) {
-    make(m, name, 0, NULL)[0] = value;
-}
-
-static void release(maker *m) {
-    for (uint32_t i = 0; i < m->count; i++)
-        free(m->values[i]);
-    *m = (maker){.count = 0};
-}
-
-static const char *path_of(const char *name) {
-    static char paths[4][300];
-    static unsigned next;
-    char *path = paths[next++ % 4];
-    snprintf(path, sizeof paths[0], FOLDER "/%s.safetensors", name);
-    return path;
-}
-
-static void save(maker *m, const char *name, const char *const *metadata, uint32_t pairs) {
-    must(safetensors_save(&host, path_of(name), m->tensors, m->count, metadata, pairs, &error));
-    release(m);
-}
-
-/* The model: a few tensors of a UNet of two levels, and of a text encoder. */
-#define LINEAR "down_blocks.0.attentions.1.transformer_blocks.0.attn1.to_q"
-#define OUTPUT "up_blocks.1.attentions.0.transformer_blocks.0.attn2.to_out.0"
-#define FILTER "down_blocks.1.resnets.0.conv1"
-#define TEXT   "text_model.encoder.layers.0.self_attn.q_proj"
-
-static weights_set *unet, *text;
-
-static int begin(void **state) {
-    (void)state;
-    static mzt_hooks hooks = {.struct_size = sizeof hooks, .log = on_log};
-    host = host_make(&hooks);
-    mkdir(FOLDER, 0777);
-    maker m = {.count = 0};
-    make(&m, LINEAR ".weight", SHAPE(OUT, IN));
-    make(&m, OUTPUT ".weight", SHAPE(OUT, IN));
-    make(&m, OUTPUT ".bias", SHAPE(OUT));
-    make(&m, FILTER ".weight", SHAPE(OUT, IN, KERNEL, KERNEL));
-    make(&m, FILTER ".bias", SHAPE(OUT));
-    make(&m, "down_blocks.0.resnets.1.conv1.weight",
-         SHAPE(OUT, IN, KERNEL, KERNEL)); /* two layers in each block */
-    make(&m, "down_blocks.0.downsamplers.0.conv.weight", SHAPE(OUT, IN, KERNEL, KERNEL));
-    make(&m, "up_blocks.0.resnets.2.conv2.weight", SHAPE(OUT, IN, KERNEL, KERNEL)); /* three */
-    make(&m, "up_blocks.0.upsamplers.0.conv.weight", SHAPE(OUT, IN, KERNEL, KERNEL));
-    make(&m, "mid_block.attentions.0.proj_in.weight", SHAPE(OUT, IN, 1, 1));
-    make(&m, "time_embedding.linear_2.weight", SHAPE(OUT, IN));
-    make(&m, "norm.weight", SHAPE(OUT));
-    save(&m, "unet", NULL, 0);
-    make(&m, TEXT ".weight", SHAPE(OUT, IN));
-    make(&m, "text_model.encoder.layers.0.mlp.fc1.weight", SHAPE(OUT, IN));
-    save(&m, "text", NULL, 0);
-    return weights_open(&host, path_of("unet"), &unet, &error) < 0 ||
-           weights_open(&host, path_of("text"), &text, &error) < 0;
-}
-
-static int end(void **state) {
-    (void)state;
-    weights_close(unet);
-    weights_close(text);
-    return 0;
-}
+#include "lora_files.h"
 
 /* ---------------------------------------------------------------------------------------------------------------------
  * comparing -- */
@@ -262,9 +141,6 @@ static void test_names(void **state) {
                      delta);
     }
 }
-
-#define KOHYA "lora_unet_down_blocks_0_attentions_1_transformer_blocks_0_attn1_to_q"
-#define CONV  "lora_unet_down_blocks_1_resnets_0_conv1"
 
 /* alpha / rank; a rank of more than one group of four; half precision. */
 static void test_alpha(void **state) {
@@ -529,140 +405,6 @@ static void test_unmatched(void **state) {
     lora_stack_destroy(stack);
 }
 
-/* -------------------------------------------------------------------------------------------------------------------------
- * broken -- */
-
-/* Adding (or applying, or reading) the file fails with a line that holds `words`. */
-static void expect_error(const char *file, double scale, mzt_status wanted, const char *words) {
-    lora_stack *stack;
-    weights_set *set = NULL;
-    float values[OUT * IN * KERNEL * KERNEL];
-    must(lora_stack_create(&host, &stack, &error));
-    mzt_status status = lora_stack_add(stack, path_of(file), scale, &error);
-    if (status >= 0) status = lora_stack_apply(stack, LORA_UNET, unet, &set, &error);
-    if (status >= 0 && set)
-        status = weights_convert(weights_find(set, LINEAR ".weight"), 0, OUT * IN, DTYPE_F32, values, &error);
-    if (status != wanted) fail_msg("%s: status %d, expected %d (%s)", words, (int)status, (int)wanted, words);
-    if (!strstr(error.message, words)) fail_msg("\"%s\" does not say \"%s\"", error.message, words);
-    assert_null(strchr(error.message, '\n'));
-    weights_close(set);
-    lora_stack_destroy(stack);
-}
-
-/* A file with this down and up of the linear layer, and an alpha unless it is 0. */
-static void put_pair(uint64_t rank, uint64_t in, uint64_t out, uint64_t up_rank, float alpha) {
-    maker m = {.count = 0};
-    make(&m, KOHYA ".lora_down.weight", SHAPE(rank, in));
-    make(&m, KOHYA ".lora_up.weight", SHAPE(out, up_rank));
-    if (alpha != 0) make_scalar(&m, KOHYA ".alpha", alpha);
-    save(&m, "broken", NULL, 0);
-}
-
-static void test_broken(void **state) {
-    (void)state;
-    maker m = {.count = 0};
-    put_pair(2, IN, OUT, 3, 0);
-    expect_error("broken", 1, MZT_ERROR_FORMAT, "different ranks");
-    put_pair(0, IN, OUT, 0, 0);
-    expect_error("broken", 1, MZT_ERROR_FORMAT, "its rank is 0");
-    put_pair(2, IN + 1, OUT, 2, 0);
-    expect_error("broken", 1, MZT_ERROR_FORMAT, "make [6,6], which does not fit \"" LINEAR ".weight\" [6,5]");
-    put_pair(2, IN, OUT + 1, 2, 0);
-    expect_error("broken", 1, MZT_ERROR_FORMAT, "which does not fit");
-    put_pair(7, IN, OUT, 7, 0);
-    expect_error("broken", 1, MZT_ERROR_FORMAT, "its rank is larger than");
-    put_pair(2, IN, OUT, 2, NAN);
-    expect_error("broken", 1, MZT_ERROR_FORMAT, "alpha is nan");
-    put_pair(2, IN, OUT, 2, 1e30f);
-    expect_error("broken", 1, MZT_ERROR_FORMAT, "alpha is 1e+30");
-    put_pair(2, IN, OUT, 2, 1);
-    expect_error("broken", (double)INFINITY, MZT_ERROR_INVALID, "scale inf");
-    expect_error("broken", 1e9, MZT_ERROR_INVALID, "scale 1e+09");
-    expect_error("absent", 1, MZT_ERROR_NOT_FOUND, "absent.safetensors");
-
-    make(&m, KOHYA ".lora_down.weight", SHAPE(2, IN));
-    save(&m, "broken", NULL, 0);
-    expect_error("broken", 1, MZT_ERROR_FORMAT, "one of its two matrices (down, up) is missing");
-    make(&m, KOHYA ".lora_down.weight", SHAPE(2, IN));
-    make(&m, KOHYA ".lora_up.weight", SHAPE(OUT, 2))[3] = NAN;
-    save(&m, "broken", NULL, 0);
-    expect_error("broken", 1, MZT_ERROR_FORMAT, "makes \"" LINEAR ".weight\" infinite or NaN");
-    make(&m, KOHYA ".lora_down.weight", SHAPE(2, IN));
-    make(&m, KOHYA ".lora_up.weight", SHAPE(OUT, 2));
-    make(&m, KOHYA ".alpha", SHAPE(2));
-    save(&m, "broken", NULL, 0);
-    expect_error("broken", 1, MZT_ERROR_FORMAT, "expected one value");
-    make(&m, KOHYA ".lora_down.weight", SHAPE(2, IN));
-    make(&m, KOHYA ".lora_up.weight", SHAPE(OUT, 2));
-    make(&m, KOHYA ".hada_w1_a", SHAPE(OUT, 2));
-    save(&m, "broken", NULL, 0);
-    expect_error("broken", 1, MZT_ERROR_FORMAT, "several kinds");
-    make(&m, KOHYA ".lora_down.weight", SHAPE(2, IN));
-    make(&m, "unet." LINEAR ".lora_A.weight", SHAPE(2, IN));
-    save(&m, "broken", NULL, 0);
-    expect_error("broken", 1, MZT_ERROR_FORMAT, "has this matrix twice");
-    make(&m, KOHYA ".hada_w1_a", SHAPE(OUT, 2));
-    make(&m, KOHYA ".hada_w1_b", SHAPE(3, IN)); /* 2 and 3 */
-    make(&m, KOHYA ".hada_w2_a", SHAPE(OUT, 2));
-    make(&m, KOHYA ".hada_w2_b", SHAPE(2, IN));
-    save(&m, "broken", NULL, 0);
-    expect_error("broken", 1, MZT_ERROR_FORMAT, "do not fit each other");
-    make(&m, KOHYA ".lokr_w1", SHAPE(2, 1));
-    save(&m, "broken", NULL, 0);
-    expect_error("broken", 1, MZT_ERROR_FORMAT, "(lokr_...) is missing");
-    make(&m, KOHYA ".alpha", SHAPE(1));
-    save(&m, "broken", NULL, 0);
-    expect_error("broken", 1, MZT_ERROR_FORMAT, "an alpha without matrices");
-    make(&m, KOHYA ".lora_down.weight", SHAPE(2, IN));
-    make(&m, KOHYA ".lora_up.weight", SHAPE(OUT, 2));
-    make(&m, KOHYA ".dora_scale", SHAPE(OUT, 1));
-    save(&m, "broken", NULL, 0);
-    expect_error("broken", 1, MZT_ERROR_UNSUPPORTED, "dora_scale\": this kind of adapter");
-    make(&m, CONV ".lora_down.weight", SHAPE(2, IN, 1, 9)); /* as many elements as 3 x 3 */
-    make(&m, CONV ".lora_up.weight", SHAPE(OUT, 2, 1, 1));
-    save(&m, "broken", NULL, 0);
-    expect_error("broken", 1, MZT_ERROR_FORMAT, "does not fit");
-    expect_error("unet", 1, MZT_ERROR_FORMAT, "none of its 12 tensors is a LoRA's");
-
-    FILE *f = fopen(path_of("first"), "rb");
-    char bytes[4000];
-    assert_non_null(f);
-    const size_t size = fread(bytes, 1, sizeof bytes, f);
-    fclose(f);
-    for (size_t cut = 0; cut < size; cut += 13) { /* cut off anywhere: an error, never a crash */
-        lora_stack *stack;
-        must(lora_stack_create(&host, &stack, &error));
-        assert_true(lora_stack_add_memory(stack, "cut", bytes, cut, 1, &error) < 0);
-        lora_stack_destroy(stack);
-    }
-}
-
-/* Every allocation fails once: an error each time, and nothing is left behind. */
-static void test_out_of_memory(void **state) {
-    (void)state;
-    alloc_count counts = {0};
-    const base_host plain = host;
-    host = alloc_count_host(&counts);
-    for (long fail = 1;; fail++) {
-        lora_stack *stack = NULL;
-        weights_set *set = NULL;
-        float values[OUT * IN];
-        counts = (alloc_count){.fail_at = fail};
-        mzt_status status = lora_stack_create(&host, &stack, &error);
-        if (status >= 0) status = lora_stack_add(stack, path_of("first"), 1, &error);
-        if (status >= 0) status = lora_stack_apply(stack, LORA_UNET, unet, &set, &error);
-        if (status >= 0)
-            status =
-                weights_convert(weights_find(set, LINEAR ".weight"), 0, OUT * IN, DTYPE_F32, values, &error);
-        weights_close(set);
-        lora_stack_destroy(stack);
-        assert_int_equal(counts.live, 0);
-        if (status >= 0) break;
-        assert_int_equal(status, MZT_ERROR_OUT_OF_MEMORY);
-    }
-    host = plain;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names),      cmocka_unit_test(test_alpha),
@@ -670,7 +412,6 @@ int main(void) {
         cmocka_unit_test(test_loha),       cmocka_unit_test(test_lokr),
         cmocka_unit_test(test_diff),       cmocka_unit_test(test_two_add_up),
         cmocka_unit_test(test_scale_zero), cmocka_unit_test(test_unmatched),
-        cmocka_unit_test(test_broken),     cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
