@@ -11,7 +11,7 @@
 static const struct {
     const char *name;
     uint32_t size;
-} published[] = {{"sd15", 512}, {"sdxl", 1024}};
+} published[] = {{"sd15", 512}, {"sdxl", 1024}, {"tiny", 64}};
 
 enum { PUBLISHED_COUNT = sizeof published / sizeof *published };
 
@@ -56,7 +56,8 @@ mzt_status bench_model_published(const base_host *host, const char *name, bench_
         TRY(read_preset(host, name, "vae/config.json", read_vae, &out->vae, error));
         return read_preset(host, name, "text_encoder/config.json", read_text, &out->text, error);
     }
-    return error_set(error, MZT_ERROR_NOT_FOUND, "no model is called \"%s\": there are sd15 and sdxl", name);
+    return error_set(error, MZT_ERROR_NOT_FOUND, "no model is called \"%s\": there are sd15, sdxl and tiny",
+                     name);
 }
 
 static void describe_unet(graph *g, const bench_network *n) {

@@ -26,7 +26,7 @@ typedef struct bench_network {
 
 const char *bench_part_name(bench_part part); /* "unet" */
 
-/* A published model: "sd15" or "sdxl". NOT_FOUND lists the names. */
+/* A published model, "sd15" or "sdxl"; or "tiny", one of our own that runs anywhere in a moment. NOT_FOUND lists the names. */
 mzt_status bench_model_published(const base_host *host, const char *name, bench_model *out, mzt_error *error);
 
 /* Describes one evaluation: for a UNet one step of a denoising loop, with what all steps share in phase
