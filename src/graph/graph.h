@@ -148,6 +148,9 @@ tensor graph_conv2d(graph *g, tensor x, const char *leaf, const graph_conv *conv
 
 /* Parameters <leaf>.weight, <leaf>.bias [c]. */
 tensor graph_group_norm(graph *g, tensor x, const char *leaf, uint32_t groups, float eps);
+/* The same by statistics from elsewhere, f32 {n, 1, groups, 2}: mean, and variance times the elements of a group in x. For
+ * parts of pictures that are normalised as the whole. */
+tensor graph_group_norm_given(graph *g, tensor x, const char *leaf, uint32_t groups, float eps, tensor statistics);
 tensor graph_layer_norm(graph *g, tensor x, const char *leaf, float eps);
 
 /* UNARY_SILU, UNARY_GELU, ... of scale*x + shift; the result has type `type`. */

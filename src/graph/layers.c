@@ -195,6 +195,24 @@ tensor graph_group_norm(graph *g, tensor x, const char *leaf, uint32_t groups, f
                       &apply, s, g->activation);
 }
 
+tensor graph_group_norm_given(graph *g, tensor x, const char *leaf, uint32_t groups, float eps,
+                              tensor statistics) {
+    if (!graph_ok(g)) return TENSOR_NONE;
+    shape4 s = graph_shape(g, x);
+    uint32_t hw = s.h * s.w;
+    tensor gamma = vector_param(g, leaf, "weight", s.c), beta = vector_param(g, leaf, "bias", s.c);
+    op_params apply = {.group_norm = {.n = s.n,
+                                      .hw = hw,
+                                      .c0 = s.c,
+                                      .groups = groups,
+                                      .chunks = 1,
+                                      .rows_per_chunk = hw,
+                                      .eps = eps,
+                                      .rows = s.n * hw}};
+    tensor bindings[OP_MAX_BINDINGS] = {x, TENSOR_NONE, statistics, gamma, beta};
+    return graph_emit(g, OP_GROUP_NORM, leaf, bindings, &apply, s, g->activation);
+}
+
 tensor graph_layer_norm(graph *g, tensor x, const char *leaf, float eps) {
     if (!graph_ok(g)) return TENSOR_NONE;
     shape4 s = graph_shape(g, x);

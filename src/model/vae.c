@@ -95,10 +95,10 @@ tensor vae_describe_encoder(graph *g, const vae_config *config, tensor picture, 
     return config->quant_conv ? model_conv(g, x, "quant_conv", moments, 1, b->options.wrap) : x;
 }
 
-tensor vae_describe_decoder(graph *g, const vae_config *config, tensor latent, const vae_options *options) {
-    if (config->tiny) return vae_tiny_describe_decoder(g, config, latent, options);
-    const vae_builder builder = {g, config, options ? *options : (vae_options){.has = NULL}};
-    const vae_builder *b = &builder;
+/* Up to the first up_block, inside the scope "decoder", which is left open. */
+static tensor decoder_head(const vae_builder *b, tensor latent) {
+    graph *g = b->g;
+    const vae_config *config = b->config;
     const uint32_t c = graph_shape(g, latent).c;
     if (c != config->latent_channels) {
         graph_fail(g, MZT_ERROR_INVALID, "vae: latent with %u channels, latent_channels is %u", (unsigned)c,
@@ -109,7 +109,14 @@ tensor vae_describe_decoder(graph *g, const vae_config *config, tensor latent, c
         config->post_quant_conv ? model_conv(g, latent, "post_quant_conv", c, 1, b->options.wrap) : latent;
     graph_scope_begin(g, "decoder");
     x = model_conv(g, x, "conv_in", config->channels[config->levels - 1], 3, b->options.wrap);
-    x = mid(b, x, "decoder");
+    return mid(b, x, "decoder");
+}
+
+tensor vae_describe_decoder(graph *g, const vae_config *config, tensor latent, const vae_options *options) {
+    if (config->tiny) return vae_tiny_describe_decoder(g, config, latent, options);
+    const vae_builder builder = {g, config, options ? *options : (vae_options){.has = NULL}};
+    const vae_builder *b = &builder;
+    tensor x = decoder_head(b, latent);
     for (uint32_t level = config->levels; level-- > 0;) {
         graph_scope_begin(g, "up_blocks.%u", (unsigned)(config->levels - 1 - level));
         for (uint32_t i = 0; i <= config->layers; i++)
@@ -121,6 +128,70 @@ tensor vae_describe_decoder(graph *g, const vae_config *config, tensor latent, c
     const uint32_t patch = config->patch_size > 1 ? config->patch_size : 1;
     x = finish(b, x, config->out_channels * patch * patch);
     if (patch > 1) x = graph_pixel_shuffle(g, x, patch);
+    graph_scope_end(g);
+    return x;
+}
+
+/* ------------------------------------------------------------------------------------------ in stages --
+ */
+
+uint32_t vae_decoder_stages(const vae_config *config, vae_stage stages[VAE_STAGES_MAX]) {
+    uint32_t count = 0, before = config->channels[config->levels - 1];
+    for (uint32_t level = config->levels; !config->tiny && level-- > 0;) {
+        const uint32_t c = config->channels[level], block = config->levels - 1 - level;
+        for (uint32_t i = 0; i <= config->layers; i++, before = c) {
+            if (count + 4 > VAE_STAGES_MAX) return 0;
+            stages[count++] = (vae_stage){VAE_STAGE_FIRST, block, i, before, 0, c, 1};
+            stages[count++] = (vae_stage){VAE_STAGE_SECOND, block, i, c, before, c, 1};
+        }
+        if (level > 0) stages[count++] = (vae_stage){VAE_STAGE_UPSAMPLE, block, 0, c, 0, c, 2};
+    }
+    const uint32_t patch = config->patch_size > 1 ? config->patch_size : 1;
+    if (count) stages[count++] = (vae_stage){VAE_STAGE_LAST, 0, 0, before, 0, config->out_channels, patch};
+    return count;
+}
+
+tensor vae_describe_head(graph *g, const vae_config *config, tensor latent, const vae_options *options) {
+    const vae_builder builder = {g, config, *options};
+    tensor x = decoder_head(&builder, latent);
+    graph_scope_end(g);
+    return x;
+}
+
+/* Norm by the given statistics, SiLU, 3x3 convolution. */
+static tensor norm_and_conv(graph *g, const vae_config *config, const char *norm, const char *conv,
+                            uint32_t cout, const vae_stage_inputs *in, model_wrap wrap) {
+    tensor x = graph_group_norm_given(g, in->x, norm, config->groups, VAE_EPS, in->statistics);
+    return model_conv(g, graph_silu(g, x), conv, cout, 3, wrap);
+}
+
+tensor vae_describe_stage(graph *g, const vae_config *config, const vae_stage *stage,
+                          const vae_stage_inputs *in, model_wrap wrap) {
+    const uint32_t patch = stage->kind == VAE_STAGE_LAST ? stage->scale : 1;
+    tensor x, skip = in->skip;
+    graph_scope_begin(g, "decoder");
+    if (stage->kind == VAE_STAGE_LAST) {
+        x = norm_and_conv(g, config, "conv_norm_out", "conv_out", stage->cout * patch * patch, in, wrap);
+        if (patch > 1) x = graph_pixel_shuffle(g, x, patch);
+        graph_scope_end(g);
+        return x;
+    }
+    graph_scope_begin(g, "up_blocks.%u", (unsigned)stage->block);
+    if (stage->kind == VAE_STAGE_UPSAMPLE) {
+        const shape4 s = graph_shape(g, in->x);
+        x = model_upsample(g, in->x, "upsamplers.0", 2 * s.h, 2 * s.w, wrap);
+    } else {
+        graph_scope_begin(g, "resnets.%u", (unsigned)stage->index);
+        if (stage->kind == VAE_STAGE_FIRST) {
+            x = norm_and_conv(g, config, "norm1", "conv1", stage->cout, in, wrap);
+        } else {
+            x = norm_and_conv(g, config, "norm2", "conv2", stage->cout, in, wrap);
+            if (stage->skip != stage->cout) skip = model_conv(g, skip, "conv_shortcut", stage->cout, 1, wrap);
+            x = graph_add(g, x, skip);
+        }
+        graph_scope_end(g);
+    }
+    graph_scope_end(g);
     graph_scope_end(g);
     return x;
 }
