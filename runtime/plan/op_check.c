@@ -22,7 +22,9 @@ void op_finite(op_checker *c, const char *name, float value) {
     if (!isfinite(value)) op_fail(c, name, (double)value, "a finite number");
 }
 
-#define POSITIVE(list, name) op_positive(c, #name, p->list.name)
+void op_epsilon(op_checker *c, float eps) {
+    if (!(eps >= 0 && eps <= 1e6f)) op_fail(c, "eps", (double)eps, "0 ... 1e6");
+}
 
 static void check_epilogue(op_checker *c, uint32_t flags, uint32_t known) {
     if (flags & ~known) op_fail(c, "flags", flags, "only known flags");
@@ -79,19 +81,32 @@ static void check_conv2d(op_checker *c, const conv2d_params *p) {
     }
 }
 
+void op_check_attention(op_checker *c, uint32_t batch, uint32_t heads, uint32_t d, uint32_t lq, uint32_t lk,
+                        uint32_t flags, float scale) {
+    op_positive(c, "batch", batch);
+    op_positive(c, "heads", heads);
+    op_positive(c, "d", d);
+    op_positive(c, "lq", lq);
+    op_positive(c, "lk", lk);
+    op_at_most(c, "heads*d", (uint64_t)heads * d, INT32_MAX, "below 2^31");
+    if (flags & ~ATTENTION_CAUSAL) op_fail(c, "flags", flags, "only known flags");
+    op_finite(c, "scale", scale);
+}
+
+void op_check_unary(op_checker *c, uint32_t count, uint32_t kind, float scale, float shift) {
+    op_positive(c, "count", count);
+    op_at_most(c, "kind", kind, UNARY_KINDS - 1, "a known kind");
+    op_finite(c, "scale", scale);
+    op_finite(c, "shift", shift);
+}
+
 static void check_attention(op_checker *c, const attention_params *p) {
-    op_positive(c, "batch", p->batch);
-    op_positive(c, "heads", p->heads);
-    op_positive(c, "d", p->d);
-    op_positive(c, "lq", p->lq);
-    op_positive(c, "lk", p->lk);
+    op_check_attention(c, p->batch, p->heads, p->d, p->lq, p->lk, p->flags, p->scale);
     uint64_t width = (uint64_t)p->heads * p->d;
     op_at_most(c, "q_offset", p->q_offset + width, p->q_stride, "heads*d + q_offset within q_stride");
     op_at_most(c, "k_offset", p->k_offset + width, p->k_stride, "heads*d + k_offset within k_stride");
     op_at_most(c, "v_offset", p->v_offset + width, p->v_stride, "heads*d + v_offset within v_stride");
     if (p->o_stride != width) op_fail(c, "o_stride", p->o_stride, "heads*d");
-    if (p->flags & ~ATTENTION_CAUSAL) op_fail(c, "flags", p->flags, "only known flags");
-    op_finite(c, "scale", p->scale);
 }
 
 void op_check_groups(op_checker *c, uint64_t c0, uint64_t c1, uint32_t n, uint32_t hw, uint32_t groups,
@@ -121,7 +136,7 @@ static void check_group_norm(op_checker *c, const group_norm_params *p) {
     op_positive(c, "rows", p->rows);
     op_at_most(c, "row0 + rows", (uint64_t)p->row0 + p->rows, (uint64_t)p->n * p->hw, "at most n*hw");
     if (p->flags & ~NORM_SILU) op_fail(c, "flags", p->flags, "only known flags");
-    if (!(p->eps >= 0 && p->eps <= 1e6f)) op_fail(c, "eps", (double)p->eps, "0 ... 1e6");
+    op_epsilon(c, p->eps);
 }
 
 static void check_embedding(op_checker *c, const embedding_params *p) {
@@ -154,29 +169,29 @@ static void check_sampler(op_checker *c, uint32_t slots, uint32_t calls) {
 static void check_step_loop(op_checker *c, op o, const op_params *p) {
     switch (o) {
     case OP_GATHER_ROWS:
-        POSITIVE(gather_rows, rows);
-        POSITIVE(gather_rows, c);
-        POSITIVE(gather_rows, block);
-        POSITIVE(gather_rows, x_rows);
+        OP_POSITIVE(gather_rows, rows);
+        OP_POSITIVE(gather_rows, c);
+        OP_POSITIVE(gather_rows, block);
+        OP_POSITIVE(gather_rows, x_rows);
         if (p->gather_rows.block && p->gather_rows.x_rows % p->gather_rows.block)
             op_fail(c, "x_rows", p->gather_rows.x_rows, "a multiple of block");
         break;
     case OP_SAMPLER_INPUT:
-        POSITIVE(sampler_input, pixels);
-        POSITIVE(sampler_input, c);
-        POSITIVE(sampler_input, repeat);
+        OP_POSITIVE(sampler_input, pixels);
+        OP_POSITIVE(sampler_input, c);
+        OP_POSITIVE(sampler_input, repeat);
         check_sampler(c, p->sampler_input.slots, p->sampler_input.calls);
         break;
     case OP_SAMPLER_UPDATE:
-        POSITIVE(sampler_update, count);
-        POSITIVE(sampler_update, repeat);
+        OP_POSITIVE(sampler_update, count);
+        OP_POSITIVE(sampler_update, repeat);
         op_at_most(c, "repeat", p->sampler_update.repeat, 2, "1 or 2");
         check_sampler(c, p->sampler_update.slots, p->sampler_update.calls);
         break;
     case OP_GUIDANCE:
-        POSITIVE(guidance, samples);
-        POSITIVE(guidance, count);
-        POSITIVE(guidance, repeat);
+        OP_POSITIVE(guidance, samples);
+        OP_POSITIVE(guidance, count);
+        OP_POSITIVE(guidance, repeat);
         op_at_most(c, "repeat", p->guidance.repeat, 2, "1 or 2");
         op_at_most(c, "masked", p->guidance.masked, 1, "0 or 1");
         if (!(p->guidance.rescale >= 0 && p->guidance.rescale <= 1))
@@ -193,20 +208,16 @@ static void check_step_loop(op_checker *c, op o, const op_params *p) {
 static void check_small(op_checker *c, op o, const op_params *p) {
     switch (o) {
     case OP_LAYER_NORM:
-        POSITIVE(layer_norm, rows);
-        POSITIVE(layer_norm, c);
-        if (!(p->layer_norm.eps >= 0 && p->layer_norm.eps <= 1e6f))
-            op_fail(c, "eps", (double)p->layer_norm.eps, "0 ... 1e6");
+        OP_POSITIVE(layer_norm, rows);
+        OP_POSITIVE(layer_norm, c);
+        op_epsilon(c, p->layer_norm.eps);
         break;
     case OP_UNARY:
-        POSITIVE(unary, count);
-        op_at_most(c, "kind", p->unary.kind, UNARY_KINDS - 1, "a known kind");
-        op_finite(c, "scale", p->unary.scale);
-        op_finite(c, "shift", p->unary.shift);
+        op_check_unary(c, p->unary.count, p->unary.kind, p->unary.scale, p->unary.shift);
         break;
     case OP_BINARY:
-        POSITIVE(binary, count);
-        POSITIVE(binary, b_count);
+        OP_POSITIVE(binary, count);
+        OP_POSITIVE(binary, b_count);
         op_at_most(c, "kind", p->binary.kind, BINARY_MUL, "a known kind");
         if (p->binary.b_count && p->binary.count % p->binary.b_count)
             op_fail(c, "b_count", p->binary.b_count, "a divisor of count");
@@ -214,33 +225,33 @@ static void check_small(op_checker *c, op o, const op_params *p) {
         op_finite(c, "b_scale", p->binary.b_scale);
         break;
     case OP_GEGLU:
-        POSITIVE(geglu, rows);
-        POSITIVE(geglu, c);
+        OP_POSITIVE(geglu, rows);
+        OP_POSITIVE(geglu, c);
         op_at_most(c, "c", p->geglu.c, INT32_MAX, "below 2^31");
         break;
     case OP_CONCAT:
-        POSITIVE(concat, rows);
-        POSITIVE(concat, c0);
-        POSITIVE(concat, c1);
+        OP_POSITIVE(concat, rows);
+        OP_POSITIVE(concat, c0);
+        OP_POSITIVE(concat, c1);
         op_at_most(c, "c0 + c1", (uint64_t)p->concat.c0 + p->concat.c1, INT32_MAX, "below 2^31");
         break;
     case OP_SLICE:
-        POSITIVE(slice, rows);
-        POSITIVE(slice, c);
+        OP_POSITIVE(slice, rows);
+        OP_POSITIVE(slice, c);
         op_at_most(c, "offset + c", (uint64_t)p->slice.offset + p->slice.c, p->slice.x_c, "at most x_c");
         break;
     case OP_UPSAMPLE:
-        POSITIVE(upsample, n);
-        POSITIVE(upsample, h);
-        POSITIVE(upsample, w);
-        POSITIVE(upsample, c);
+        OP_POSITIVE(upsample, n);
+        OP_POSITIVE(upsample, h);
+        OP_POSITIVE(upsample, w);
+        OP_POSITIVE(upsample, c);
         break;
     case OP_PIXEL_SHUFFLE:
-        POSITIVE(pixel_shuffle, n);
-        POSITIVE(pixel_shuffle, h);
-        POSITIVE(pixel_shuffle, w);
-        POSITIVE(pixel_shuffle, c);
-        POSITIVE(pixel_shuffle, block);
+        OP_POSITIVE(pixel_shuffle, n);
+        OP_POSITIVE(pixel_shuffle, h);
+        OP_POSITIVE(pixel_shuffle, w);
+        OP_POSITIVE(pixel_shuffle, c);
+        OP_POSITIVE(pixel_shuffle, block);
         op_at_most(c, "inverse", p->pixel_shuffle.inverse, 1, "0 or 1");
         break;
     default:

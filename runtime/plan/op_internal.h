@@ -15,6 +15,15 @@ void op_fail(op_checker *c, const char *name, double found, const char *expected
 void op_positive(op_checker *c, const char *name, uint32_t value);
 void op_at_most(op_checker *c, const char *name, uint64_t value, uint64_t limit, const char *expected);
 void op_finite(op_checker *c, const char *name, float value);
+void op_epsilon(op_checker *c, float eps); /* of a norm */
+
+/* A member of a parameter list `p`. */
+#define OP_POSITIVE(list, name) op_positive(c, #name, p->list.name)
+
+/* What an op shares with its gradients. */
+void op_check_attention(op_checker *c, uint32_t batch, uint32_t heads, uint32_t d, uint32_t lq, uint32_t lk,
+                        uint32_t flags, float scale);
+void op_check_unary(op_checker *c, uint32_t count, uint32_t kind, float scale, float shift);
 
 /* One axis of a convolution: every output position's taps must touch the source, and circular padding must
  * not go round twice, so that a kernel may wrap with a single addition or subtraction. */

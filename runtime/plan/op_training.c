@@ -2,8 +2,6 @@
  * have them for the others. */
 #include "plan/op_internal.h"
 
-#define POSITIVE(list, name) op_positive(c, #name, p->list.name)
-
 /* -----------------------------------------------------------------------------------------------------
  * checks -- */
 
@@ -15,19 +13,15 @@ static void check_splits(op_checker *c, uint32_t rows, uint32_t splits, uint32_t
         op_fail(c, "splits", splits, "rows / rows_per_split, rounded up");
 }
 
-static void check_eps(op_checker *c, float eps) {
-    if (!(eps >= 0 && eps <= 1e6f)) op_fail(c, "eps", (double)eps, "0 ... 1e6");
-}
-
 static void check_dilate(op_checker *c, const op_params *p) {
     const dilate_params *d = &p->dilate;
-    POSITIVE(dilate, n);
-    POSITIVE(dilate, h);
-    POSITIVE(dilate, w);
-    POSITIVE(dilate, c);
-    POSITIVE(dilate, stride);
-    POSITIVE(dilate, oh);
-    POSITIVE(dilate, ow);
+    OP_POSITIVE(dilate, n);
+    OP_POSITIVE(dilate, h);
+    OP_POSITIVE(dilate, w);
+    OP_POSITIVE(dilate, c);
+    OP_POSITIVE(dilate, stride);
+    OP_POSITIVE(dilate, oh);
+    OP_POSITIVE(dilate, ow);
     if (c->status < 0) return;
     uint64_t bottom = op_times(d->h - 1, d->stride), right = op_times(d->w - 1, d->stride);
     op_at_most(c, "h", bottom + d->top, d->oh - 1, "rows that lie within oh");
@@ -36,16 +30,16 @@ static void check_dilate(op_checker *c, const op_params *p) {
 
 static void check_weight_grad(op_checker *c, const op_params *p) {
     const weight_grad_params *g = &p->weight_grad;
-    POSITIVE(weight_grad, n);
-    POSITIVE(weight_grad, h);
-    POSITIVE(weight_grad, w);
-    POSITIVE(weight_grad, c);
-    POSITIVE(weight_grad, cout);
-    POSITIVE(weight_grad, kh);
-    POSITIVE(weight_grad, kw);
-    POSITIVE(weight_grad, stride);
-    POSITIVE(weight_grad, oh);
-    POSITIVE(weight_grad, ow);
+    OP_POSITIVE(weight_grad, n);
+    OP_POSITIVE(weight_grad, h);
+    OP_POSITIVE(weight_grad, w);
+    OP_POSITIVE(weight_grad, c);
+    OP_POSITIVE(weight_grad, cout);
+    OP_POSITIVE(weight_grad, kh);
+    OP_POSITIVE(weight_grad, kw);
+    OP_POSITIVE(weight_grad, stride);
+    OP_POSITIVE(weight_grad, oh);
+    OP_POSITIVE(weight_grad, ow);
     if (g->flags & ~(CONV_WRAP_X | CONV_WRAP_Y)) op_fail(c, "flags", g->flags, "only known flags");
     if (c->status < 0) return;
     op_check_axis(c, "oh", g->h, g->oh, g->stride, g->kh, g->pad_top, g->flags & CONV_WRAP_Y);
@@ -53,18 +47,6 @@ static void check_weight_grad(op_checker *c, const op_params *p) {
     uint64_t pixels = op_times(op_times(g->oh, g->ow), g->n);
     op_at_most(c, "n*oh*ow", pixels, UINT32_MAX, "below 2^32");
     check_splits(c, (uint32_t)pixels, g->splits, g->rows_per_split);
-}
-
-static void check_attention(op_checker *c, uint32_t batch, uint32_t heads, uint32_t d, uint32_t lq,
-                            uint32_t lk, uint32_t flags, float scale) {
-    op_positive(c, "batch", batch);
-    op_positive(c, "heads", heads);
-    op_positive(c, "d", d);
-    op_positive(c, "lq", lq);
-    op_positive(c, "lk", lk);
-    op_at_most(c, "heads*d", (uint64_t)heads * d, INT32_MAX, "below 2^31");
-    if (flags & ~ATTENTION_CAUSAL) op_fail(c, "flags", flags, "only known flags");
-    op_finite(c, "scale", scale);
 }
 
 static void check_loss(op_checker *c, uint32_t count, uint32_t kind, uint32_t flags, uint32_t known,
@@ -85,49 +67,49 @@ static void check_parts(op_checker *c, uint32_t count, uint32_t parts, uint32_t 
 
 static void check_norms(op_checker *c, op o, const op_params *p) {
     if (o == OP_LAYER_NORM_GRAD) {
-        POSITIVE(layer_norm_grad, rows);
-        POSITIVE(layer_norm_grad, c);
-        check_eps(c, p->layer_norm_grad.eps);
+        OP_POSITIVE(layer_norm_grad, rows);
+        OP_POSITIVE(layer_norm_grad, c);
+        op_epsilon(c, p->layer_norm_grad.eps);
     } else if (o == OP_LAYER_NORM_PARAM_GRAD) {
         const layer_norm_param_grad_params *g = &p->layer_norm_param_grad;
-        POSITIVE(layer_norm_param_grad, rows);
-        POSITIVE(layer_norm_param_grad, c);
+        OP_POSITIVE(layer_norm_param_grad, rows);
+        OP_POSITIVE(layer_norm_param_grad, c);
         check_splits(c, g->rows, g->splits, g->rows_per_split);
-        check_eps(c, g->eps);
+        op_epsilon(c, g->eps);
     } else if (o == OP_GROUP_NORM_GRAD_STATS) {
         const group_norm_grad_stats_params *g = &p->group_norm_grad_stats;
         op_check_groups(c, g->c, 0, g->n, g->hw, g->groups, g->chunks, g->rows_per_chunk);
-        check_eps(c, g->eps);
+        op_epsilon(c, g->eps);
         op_at_most(c, "sample0 + n", (uint64_t)g->sample0 + g->n, g->out_samples, "at most out_samples");
     } else {
         const group_norm_grad_params *g = &p->group_norm_grad;
         op_check_groups(c, g->c, 0, g->n, g->hw, g->groups, g->chunks, g->rows_per_chunk);
-        check_eps(c, g->eps);
+        op_epsilon(c, g->eps);
     }
 }
 
 static void check_moves(op_checker *c, op o, const op_params *p) {
     if (o == OP_TRANSPOSE_WEIGHT) {
-        POSITIVE(transpose_weight, o);
-        POSITIVE(transpose_weight, kh);
-        POSITIVE(transpose_weight, kw);
-        POSITIVE(transpose_weight, i);
+        OP_POSITIVE(transpose_weight, o);
+        OP_POSITIVE(transpose_weight, kh);
+        OP_POSITIVE(transpose_weight, kw);
+        OP_POSITIVE(transpose_weight, i);
     } else if (o == OP_UPSAMPLE_GRAD) {
-        POSITIVE(upsample_grad, n);
-        POSITIVE(upsample_grad, h);
-        POSITIVE(upsample_grad, w);
-        POSITIVE(upsample_grad, c);
+        OP_POSITIVE(upsample_grad, n);
+        OP_POSITIVE(upsample_grad, h);
+        OP_POSITIVE(upsample_grad, w);
+        OP_POSITIVE(upsample_grad, c);
     } else {
         const gather_rows_grad_params *g = &p->gather_rows_grad;
-        POSITIVE(gather_rows_grad, rows);
-        POSITIVE(gather_rows_grad, c);
-        POSITIVE(gather_rows_grad, block);
-        POSITIVE(gather_rows_grad, x_rows);
+        OP_POSITIVE(gather_rows_grad, rows);
+        OP_POSITIVE(gather_rows_grad, c);
+        OP_POSITIVE(gather_rows_grad, block);
+        OP_POSITIVE(gather_rows_grad, x_rows);
         if (c->status < 0) return;
         if (g->x_rows % g->block) op_fail(c, "x_rows", g->x_rows, "a multiple of block");
         if (g->rows % g->block) op_fail(c, "rows", g->rows, "a multiple of block");
         if (g->beyond >= g->x_rows / g->block) op_fail(c, "beyond", g->beyond, "a block of x");
-        POSITIVE(gather_rows_grad, blocks);
+        OP_POSITIVE(gather_rows_grad, blocks);
         op_at_most(c, "block0 + blocks", (uint64_t)g->block0 + g->blocks, g->x_rows / g->block,
                    "at most the blocks of x");
     }
@@ -135,15 +117,15 @@ static void check_moves(op_checker *c, op o, const op_params *p) {
 
 static void check_sums(op_checker *c, op o, const op_params *p) {
     if (o == OP_COLUMN_SUM) {
-        POSITIVE(column_sum, samples);
-        POSITIVE(column_sum, rows);
-        POSITIVE(column_sum, c);
+        OP_POSITIVE(column_sum, samples);
+        OP_POSITIVE(column_sum, rows);
+        OP_POSITIVE(column_sum, c);
         check_splits(c, p->column_sum.rows, p->column_sum.splits, p->column_sum.rows_per_split);
         op_at_most(c, "sample0 + samples", (uint64_t)p->column_sum.sample0 + p->column_sum.samples,
                    p->column_sum.out_samples, "at most out_samples");
     } else if (o == OP_REDUCE_SUM) {
-        POSITIVE(reduce_sum, parts);
-        POSITIVE(reduce_sum, count);
+        OP_POSITIVE(reduce_sum, parts);
+        OP_POSITIVE(reduce_sum, count);
         op_at_most(c, "count + offset", (uint64_t)p->reduce_sum.count + p->reduce_sum.offset,
                    p->reduce_sum.stride, "at most stride");
         op_finite(c, "scale", p->reduce_sum.scale);
@@ -177,24 +159,21 @@ void op_training_check(op_checker *c, op o, const op_params *p) {
         check_norms(c, o, p);
         break;
     case OP_UNARY_GRAD:
-        POSITIVE(unary_grad, count);
-        op_at_most(c, "kind", p->unary_grad.kind, UNARY_KINDS - 1, "a known kind");
-        op_finite(c, "scale", p->unary_grad.scale);
-        op_finite(c, "shift", p->unary_grad.shift);
+        op_check_unary(c, p->unary_grad.count, p->unary_grad.kind, p->unary_grad.scale, p->unary_grad.shift);
         break;
     case OP_GEGLU_GRAD:
-        POSITIVE(geglu_grad, rows);
-        POSITIVE(geglu_grad, c);
+        OP_POSITIVE(geglu_grad, rows);
+        OP_POSITIVE(geglu_grad, c);
         op_at_most(c, "c", p->geglu_grad.c, INT32_MAX, "below 2^31");
         break;
     case OP_ATTENTION_STATS: {
         const attention_stats_params *a = &p->attention_stats;
-        check_attention(c, a->batch, a->heads, a->d, a->lq, a->lk, a->flags, a->scale);
+        op_check_attention(c, a->batch, a->heads, a->d, a->lq, a->lk, a->flags, a->scale);
         break;
     }
     case OP_ATTENTION_GRAD: {
         const attention_grad_params *a = &p->attention_grad;
-        check_attention(c, a->batch, a->heads, a->d, a->lq, a->lk, a->flags, a->scale);
+        op_check_attention(c, a->batch, a->heads, a->d, a->lq, a->lk, a->flags, a->scale);
         op_at_most(c, "kind", a->kind, ATTENTION_GRAD_V, "a known kind");
         break;
     }
@@ -207,8 +186,8 @@ void op_training_check(op_checker *c, op o, const op_params *p) {
                    p->loss_grad.beta, p->loss_grad.scale);
         break;
     case OP_ADAMW:
-        POSITIVE(adamw, count);
-        POSITIVE(adamw, steps);
+        OP_POSITIVE(adamw, count);
+        OP_POSITIVE(adamw, steps);
         if (p->adamw.flags & ~(ADAMW_NORM | ADAMW_AVERAGE | ADAMW_SCALED))
             op_fail(c, "flags", p->adamw.flags, "only known flags");
         if ((p->adamw.flags & ADAMW_SCALED) && !(p->adamw.flags & ADAMW_NORM))
@@ -217,10 +196,10 @@ void op_training_check(op_checker *c, op o, const op_params *p) {
         op_finite(c, "decay", p->adamw.decay);
         break;
     case OP_ACCUMULATE:
-        POSITIVE(accumulate, count);
+        OP_POSITIVE(accumulate, count);
         break;
     case OP_LOSS_SCALE:
-        POSITIVE(loss_scale, grow_after);
+        OP_POSITIVE(loss_scale, grow_after);
         if (!(p->loss_scale.least > 0)) op_fail(c, "least", (double)p->loss_scale.least, "more than 0");
         if (!(p->loss_scale.most >= p->loss_scale.least))
             op_fail(c, "most", (double)p->loss_scale.most, "no less than least");

@@ -89,10 +89,16 @@ static mzt_status read_piece(collection *c, network *n, const plan_piece *piece,
 
 mzt_status collection_read(collection *c, network *n, const char *kind, const char *prefix,
                            mzt_error *error) {
+    return collection_read_chosen(c, n, kind, prefix, NULL, NULL, error);
+}
+
+mzt_status collection_read_chosen(collection *c, network *n, const char *kind, const char *prefix,
+                                  collection_chooses *chooses, const void *user, mzt_error *error) {
     uint32_t before = c->count;
     for (uint32_t i = 0; i < n->plan->piece_count; i++) {
         const plan_piece *piece = &n->plan->pieces[i];
         uint32_t buffer;
+        if (chooses && !chooses(user, plan_string(n->plan, piece->name))) continue;
         TRY(find_buffer(n, piece, kind, &buffer, error));
         if (buffer != PLAN_NONE) TRY(read_piece(c, n, piece, buffer, prefix, error));
     }

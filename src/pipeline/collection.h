@@ -27,6 +27,11 @@ mzt_status collection_add(collection *c, const char *prefix, const char *name, c
  * averaged one. Weights that are not trained are left out. NOT_FOUND if nothing remains. */
 mzt_status collection_read(collection *c, network *n, const char *kind, const char *prefix, mzt_error *error);
 
+/* The same, of those parameters alone whose checkpoint's names are chosen; NULL: all. */
+typedef bool collection_chooses(const void *user, const char *name);
+mzt_status collection_read_chosen(collection *c, network *n, const char *kind, const char *prefix,
+                                  collection_chooses *chooses, const void *user, mzt_error *error);
+
 /* The way back: fills those buffers from the tensors of `file`, which must all be there with the right
  * shapes. NOT_FOUND and FORMAT name the tensor. */
 mzt_status collection_restore(network *n, const weights_set *file, const char *kind, const char *prefix,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "graph/differentiate.h"
+#include "pipeline/collection.h"
 #include "train/initial.h"
 #include "train/lora.h"
 #include "train/optimizer.h"
@@ -95,9 +96,8 @@ void train_step_destroy(train_step *s) {
 /* ------------------------------------------------------------------------------------------------ beginning
  * -- */
 
-static weights_layout layout_of(const plan_piece *piece, bool loading) {
-    if (piece->packing != PLAN_PACK_CONV_OHWI) return WEIGHTS_PLAIN;
-    return loading ? WEIGHTS_OIHW_TO_OHWI : WEIGHTS_OHWI_TO_OIHW;
+static weights_layout layout_of(const plan_piece *piece) {
+    return piece->packing == PLAN_PACK_CONV_OHWI ? WEIGHTS_OIHW_TO_OHWI : WEIGHTS_PLAIN;
 }
 
 static mzt_status begin_piece(train_step *s, train_task *task, const plan_piece *piece,
@@ -116,8 +116,7 @@ static mzt_status begin_piece(train_step *s, train_task *task, const plan_piece 
         uint64_t shape[4];
         for (uint32_t i = 0; i < piece->rank; i++)
             shape[i] = piece->shape[i];
-        status =
-            weights_load(found, name, shape, piece->rank, layout_of(piece, true), type, values, bytes, error);
+        status = weights_load(found, name, shape, piece->rank, layout_of(piece), type, values, bytes, error);
     } else if (!is_trained(s->network.plan, piece)) {
         status = error_set(error, MZT_ERROR_NOT_FOUND, "%s: there is no tensor \"%s\"",
                            set_count ? weights_name(sets[0]) : "training", name);
@@ -190,53 +189,33 @@ static mzt_status blocks_read(tensor_blocks *b, program *from, uint32_t buffer, 
     return program_read(from, buffer, offset, data, bytes, error);
 }
 
-/* The average of a parameter, in the checkpoint's layout. */
-static mzt_status read_piece(const train_step *s, const plan_piece *piece, tensor_blocks *b,
-                             mzt_error *error) {
-    const plan *p = s->network.plan;
-    char average[300];
-    weights_tensor form = {
-        .name = plan_string(p, piece->name), .file = "checkpoint", .dtype = WEIGHTS_F32, .rank = piece->rank};
-    snprintf(average, sizeof average, "average.%s", plan_string(p, p->buffers[piece->buffer].name));
-    const uint32_t buffer = plan_find_buffer(p, average);
-    if (buffer == PLAN_NONE)
-        return error_set(error, MZT_ERROR_INTERNAL, "training: there is no state %s", average);
-    form.count = initial_count(piece);
-    for (uint32_t i = 0; i < piece->rank; i++)
-        form.shape[i] = piece->shape[i];
-    TRY(blocks_read(b, s->network.program, buffer, piece->element * sizeof(float), &form, error));
-    if (piece->packing != PLAN_PACK_CONV_OHWI) return MZT_OK;
-    weights_tensor *t = &b->list[b->count - 1];
-    const uint64_t bytes = form.count * sizeof(float);
-    weights_tensor packed = *t; /* [O][KH][KW][I] */
-    packed.shape[1] = form.shape[2];
-    packed.shape[2] = form.shape[3];
-    packed.shape[3] = form.shape[1];
-    float *turned = host_calloc(b->host, (size_t)form.count, sizeof *turned);
-    if (!turned) return error_memory(error, form.name, bytes);
-    mzt_status status = weights_pack(&packed, layout_of(piece, false), DTYPE_F32, turned, bytes, error);
-    host_free(b->host, (void *)(uintptr_t)t->data);
-    t->data = (const uint8_t *)turned;
-    return status;
+/* A file of a checkpoint. */
+typedef struct weights_file {
+    const train_task *task;
+    const char *name;
+} weights_file;
+
+static bool belongs(const void *user, const char *parameter) {
+    const weights_file *file = user;
+    return strcmp(file->task->functions->file_of(file->task, parameter), file->name) == 0;
 }
 
-/* One file: all parameters that belong in it. */
+/* One file: the averages of all trained parameters that belong in it. */
 static mzt_status save_weights(train_step *s, train_task *task, checkpoint_writer *c, const char *file,
                                mzt_error *error) {
-    const plan *p = s->network.plan;
-    tensor_blocks b;
-    mzt_status status = blocks_create(&b, task->context->host, p->piece_count, error);
-    for (uint32_t i = 0; status >= 0 && i < p->piece_count; i++) {
-        if (is_trained(p, &p->pieces[i]) &&
-            strcmp(task->functions->file_of(task, plan_string(p, p->pieces[i].name)), file) == 0)
-            status = read_piece(s, &p->pieces[i], &b, error);
-    }
     static const char *const metadata[] = {"format", "pt"}; /* other readers of such folders insist on it */
     const lora_options *lora = &task->context->config->lora;
+    const base_host *host = task->context->host;
+    const weights_file wanted = {task, file};
+    collection averages;
+    collection_begin(&averages, host);
+    mzt_status status =
+        collection_read_chosen(&averages, &s->network, "average.", "", belongs, &wanted, error);
     if (status >= 0)
-        status = lora->rank ? train_lora_save(c, b.host, lora, b.list, b.count, error)
-                            : checkpoint_tensors(c, file, b.list, b.count, metadata, 1, error);
-    blocks_free(&b);
+        status = lora->rank
+                     ? train_lora_save(c, host, lora, averages.tensors, averages.count, error)
+                     : checkpoint_tensors(c, file, averages.tensors, averages.count, metadata, 1, error);
+    collection_release(&averages);
     return status;
 }
 
