@@ -52,7 +52,9 @@ function(add_library_pair name objects inner symbols)
   target_link_libraries(${name}-static INTERFACE $<BUILD_INTERFACE:${inner}>)
   export_only(${name}-shared ${symbols})
   install(TARGETS ${name}-shared ${name}-static EXPORT mezzotintTargets
-    LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT libraries)
+    LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT libraries
+    ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT libraries
+    RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT libraries)
 endfunction()
 
 add_library_pair(mezzotint "${full_objects}" mezzotint ${PROJECT_SOURCE_DIR}/src/api/symbols.txt)
@@ -71,6 +73,7 @@ get_target_property(linked mezzotint-runtime LINK_LIBRARIES)
 if(linked MATCHES dnnl)
   string(APPEND static_libraries " -ldnnl")
 endif()
+string(REPLACE "-l" "" static_names "${static_libraries}")
 configure_file(${PROJECT_SOURCE_DIR}/cmake/mezzotint.pc.in ${PROJECT_BINARY_DIR}/mezzotint.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/mezzotint.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT libraries)
 

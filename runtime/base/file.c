@@ -38,8 +38,7 @@ static mzt_status open_regular(const char *path, int *descriptor, uint64_t *size
 mzt_status file_map(const char *path, file_mapping *mapping, mzt_error *error) {
     int fd;
     uint64_t size;
-    mapping->data = NULL;
-    mapping->size = 0;
+    *mapping = (file_mapping){.data = NULL};
     TRY(open_regular(path, &fd, &size, error));
     mzt_status status = MZT_OK;
     if (size > 0) {
@@ -56,19 +55,50 @@ mzt_status file_map(const char *path, file_mapping *mapping, mzt_error *error) {
 }
 
 void file_unmap(file_mapping *mapping) {
-    if (mapping->data) munmap((void *)(uintptr_t)mapping->data, (size_t)mapping->size);
-    mapping->data = NULL;
-    mapping->size = 0;
+    if (mapping->data && !mapping->borrowed) munmap((void *)(uintptr_t)mapping->data, (size_t)mapping->size);
+    *mapping = (file_mapping){.data = NULL};
+}
+
+mzt_status host_file_map(const base_host *host, const char *path, file_mapping *mapping, mzt_error *error) {
+    if (!host->files) return file_map(path, mapping, error);
+    *mapping = (file_mapping){.data = NULL};
+    TRY(host->files->map(host->files->user, path, mapping, error));
+    mapping->borrowed = true;
+    return MZT_OK;
+}
+
+bool host_file_exists(const base_host *host, const char *path) {
+    return host->files ? host->files->exists(host->files->user, path) : file_exists(path);
+}
+
+static mzt_status too_large(mzt_error *error, const char *path, uint64_t size, uint64_t limit) {
+    return error_set(error, MZT_ERROR_FORMAT, "%s: %llu bytes, more than the limit of %llu", path,
+                     (unsigned long long)size, (unsigned long long)limit);
+}
+
+/* file_read from a file_source. */
+static mzt_status copy_source(const base_host *host, const char *path, uint64_t limit, char **data, uint64_t *size,
+                              mzt_error *error) {
+    file_mapping mapping;
+    TRY(host_file_map(host, path, &mapping, error));
+    if (mapping.size > limit || mapping.size >= SIZE_MAX) return too_large(error, path, mapping.size, limit);
+    char *block = host_realloc(host, NULL, (size_t)mapping.size + 1, 1);
+    if (!block) return error_memory(error, path, mapping.size);
+    if (mapping.size) memcpy(block, mapping.data, (size_t)mapping.size);
+    block[mapping.size] = '\0';
+    *data = block;
+    *size = mapping.size;
+    return MZT_OK;
 }
 
 mzt_status file_read(const base_host *host, const char *path, uint64_t limit, char **data, uint64_t *size, mzt_error *error) {
     int fd;
     uint64_t total;
+    if (host->files) return copy_source(host, path, limit, data, size, error);
     TRY(open_regular(path, &fd, &total, error));
     if (total > limit || total >= SIZE_MAX) {
         close(fd);
-        return error_set(error, MZT_ERROR_FORMAT, "%s: %llu bytes, more than the limit of %llu", path,
-                         (unsigned long long)total, (unsigned long long)limit);
+        return too_large(error, path, total, limit);
     }
     char *block = host_realloc(host, NULL, (size_t)total + 1, 1);
     if (!block) {

@@ -9,7 +9,17 @@
 typedef struct file_mapping {
     const uint8_t *data;
     uint64_t size;
+    bool borrowed; /* of a file_source: file_unmap only forgets it */
 } file_mapping;
+
+/* Files that do not come from the system but from a host program; see base_host.files. */
+typedef struct file_source {
+    void *user;
+    /* Whether there is a file or folder of this path ("folder/." asks for folders only). */
+    bool (*exists)(void *user, const char *path);
+    /* Its bytes, which stay until the source goes. NOT_FOUND, IO, OUT_OF_MEMORY. */
+    mzt_status (*map)(void *user, const char *path, file_mapping *mapping, mzt_error *error);
+} file_source;
 
 /* Maps `path`. An empty file gives size 0 and a NULL pointer. NOT_FOUND, IO, or INVALID for a directory. */
 mzt_status file_map(const char *path, file_mapping *mapping, mzt_error *error);
@@ -19,6 +29,10 @@ void file_unmap(file_mapping *mapping);
 mzt_status file_read(const base_host *host, const char *path, uint64_t limit, char **data, uint64_t *size, mzt_error *error);
 
 bool file_exists(const char *path);
+
+/* file_map and file_exists of the host's files. */
+mzt_status host_file_map(const base_host *host, const char *path, file_mapping *mapping, mzt_error *error);
+bool host_file_exists(const base_host *host, const char *path);
 
 /* Makes a folder and those above it; one that is there already is no error. */
 mzt_status folder_create(const base_host *host, const char *path, mzt_error *error);

@@ -15,7 +15,7 @@ static void *default_reallocate(void *user, void *pointer, size_t size) {
 }
 
 base_host host_make(const mzt_hooks *hooks) {
-    base_host host = {{0}};
+    base_host host = {.files = NULL};
     if (hooks) host.hooks = *hooks;
     if (!host.hooks.reallocate) host.hooks.reallocate = default_reallocate;
     return host;

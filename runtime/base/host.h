@@ -9,6 +9,7 @@
 
 typedef struct base_host {
     mzt_hooks hooks;
+    const struct file_source *files; /* where file_read, host_file_map and host_file_exists look; NULL: the system's files */
 } base_host;
 
 /* A host with the given hooks (NULL: C's realloc, and a log that goes nowhere). */

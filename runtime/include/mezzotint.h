@@ -223,8 +223,8 @@ typedef struct mzt_file {
 } mzt_file;
 
 /* A model whose files lie in memory: those of a model folder, or one compiled file alone. `data` must stay
- * alive and unchanged until mzt_model_close; names are copied. The first element's struct_size counts for
- * all. */
+ * alive and unchanged until mzt_model_close; names are copied. Paths in `params` are names of files given
+ * here. The first element's struct_size counts for all. */
 MZT_API mzt_status mzt_model_open_memory(mzt_context *context, const mzt_file *files, uint32_t count,
                                          const mzt_model_params *params, mzt_model **model, mzt_error *error);
 

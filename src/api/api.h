@@ -21,7 +21,9 @@ struct mzt_device {
 };
 
 struct mzt_model {
-    const base_host *host;
+    const mzt_context *context;
+    base_host host;          /* the context's, with files of its own where they are in memory */
+    struct api_files *files; /* NULL: the system's */
     model *m;
 };
 

@@ -53,14 +53,14 @@ mzt_status mzt_model_estimate(mzt_model *opened, const mzt_device *device,
     TRY(api_precision(own.precision, &wanted, error));
     generator owner = generator_make(opened->m, device->e, wanted);
     owner.turns = own.residency == MZT_RESIDENCY_TURNS;
-    TRY(api_request(opened->host, job ? job : own.shape, &request, &texts, pictures, error));
+    TRY(api_request(&opened->host, job ? job : own.shape, &request, &texts, pictures, error));
     request.precision = wanted;
     mzt_status status = generation_create(&owner, &request, &g, error);
     if (status >= 0) status = estimate(g, &device->e->limits, &sum, error);
     if (status >= 0) status = api_give("mzt_estimate", &sum, sizeof sum, out, error);
     generation_destroy(g);
-    image_free(opened->host, &pictures[0]);
-    image_free(opened->host, &pictures[1]);
-    api_texts_destroy(opened->host, texts);
+    image_free(&opened->host, &pictures[0]);
+    image_free(&opened->host, &pictures[1]);
+    api_texts_destroy(&opened->host, texts);
     return status;
 }

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "api/api.h"
+#include "api/files.h"
 #include "model/unet.h"
 #include "pipeline/model_lora.h"
 #include "sample/samplers.h"
@@ -38,18 +39,14 @@ static mzt_status read_weights(mzt_weights given, weight_choice *out, mzt_error 
     return MZT_OK;
 }
 
-mzt_status mzt_model_open(mzt_context *context, const char *path, const mzt_model_params *params,
-                          mzt_model **out, mzt_error *error) {
+/* `path` NULL: as the files in memory say. */
+static mzt_status open_path(mzt_model *m, const char *path, const mzt_model_params *params,
+                            mzt_error *error) {
     mzt_model_params own = {.struct_size = sizeof own};
-    if (out) *out = NULL;
-    if (!context || !path || !out) return api_missing(error, !context ? "context" : !path ? "path" : "model");
-    if (params) TRY(api_take("mzt_model_params", params, &own, sizeof own, error));
     weight_choice stored = WEIGHT_AUTO;
+    if (params) TRY(api_take("mzt_model_params", params, &own, sizeof own, error));
     TRY(read_weights(own.weights, &stored, error));
     if (own.embedding_count && !own.embeddings) return api_missing(error, "embeddings");
-    mzt_model *m = host_calloc(&context->host, 1, sizeof *m);
-    if (!m) return error_memory(error, "model", sizeof *m);
-    m->host = &context->host;
     const model_options options = {.vae = own.vae,
                                    .text_encoders = {own.text_encoders[0], own.text_encoders[1]},
                                    .tokenizer = own.tokenizer,
@@ -58,8 +55,26 @@ mzt_status mzt_model_open(mzt_context *context, const char *path, const mzt_mode
                                    .embeddings = own.embeddings,
                                    .embedding_count = own.embedding_count,
                                    .stored = stored};
-    mzt_status status = model_open_with(&context->host, path, &options, &m->m, error);
-    if (status >= 0) status = apply_loras(m->m, &own, error);
+    TRY(model_open_with(&m->host, path, &options, &m->m, error));
+    return apply_loras(m->m, &own, error);
+}
+
+static mzt_status create(mzt_context *context, mzt_model **out, mzt_error *error) {
+    mzt_model *m = host_calloc(&context->host, 1, sizeof *m);
+    *out = m;
+    if (!m) return error_memory(error, "model", sizeof *m);
+    m->context = context;
+    m->host = context->host;
+    return MZT_OK;
+}
+
+mzt_status mzt_model_open(mzt_context *context, const char *path, const mzt_model_params *params,
+                          mzt_model **out, mzt_error *error) {
+    mzt_model *m;
+    if (out) *out = NULL;
+    if (!context || !path || !out) return api_missing(error, !context ? "context" : !path ? "path" : "model");
+    TRY(create(context, &m, error));
+    mzt_status status = open_path(m, path, params, error);
     if (status < 0)
         mzt_model_close(m);
     else
@@ -67,10 +82,50 @@ mzt_status mzt_model_open(mzt_context *context, const char *path, const mzt_mode
     return status;
 }
 
+/* Opens what m->files holds; closes the model on failure. */
+static mzt_status open_files(mzt_model *m, mzt_status status, const mzt_model_params *params, mzt_model **out,
+                             mzt_error *error) {
+    char *path = status >= 0 ? api_files_path(m->files) : NULL;
+    if (status >= 0 && !path) status = error_memory(error, "path", 0);
+    if (status >= 0) {
+        m->host.files = &m->files->source;
+        status = open_path(m, path, params, error);
+    }
+    host_free(&m->host, path);
+    if (status < 0)
+        mzt_model_close(m);
+    else
+        *out = m;
+    return status;
+}
+
+mzt_status mzt_model_open_memory(mzt_context *context, const mzt_file *files, uint32_t count,
+                                 const mzt_model_params *params, mzt_model **out, mzt_error *error) {
+    mzt_model *m;
+    if (out) *out = NULL;
+    if (!context || !files || !out)
+        return api_missing(error, !context ? "context" : !files ? "files" : "model");
+    TRY(create(context, &m, error));
+    return open_files(m, api_files_from_memory(&context->host, files, count, &m->files, error), params, out,
+                      error);
+}
+
+mzt_status mzt_model_open_reader(mzt_context *context, const mzt_reader *reader,
+                                 const mzt_model_params *params, mzt_model **out, mzt_error *error) {
+    mzt_model *m;
+    if (out) *out = NULL;
+    if (!context || !reader || !out)
+        return api_missing(error, !context ? "context" : !reader ? "reader" : "model");
+    TRY(create(context, &m, error));
+    return open_files(m, api_files_from_reader(&context->host, reader, &m->files, error), params, out, error);
+}
+
 void mzt_model_close(mzt_model *m) {
     if (!m) return;
+    const base_host host = m->context->host;
     model_close(m->m);
-    host_free(m->host, m);
+    api_files_destroy(m->files);
+    host_free(&host, m);
 }
 
 mzt_status mzt_model_get_info(const mzt_model *opened, mzt_model_info *info, mzt_error *error) {

@@ -54,11 +54,11 @@ mzt_status mzt_pipeline_create(mzt_model *opened, mzt_device *device, const mzt_
     if (pipeline) *pipeline = NULL;
     if (!opened || !device || !pipeline)
         return api_missing(error, !opened ? "model" : !device ? "device" : "pipeline");
-    if (opened->host != device->host)
+    if (&opened->context->host != device->host)
         return error_set(error, MZT_ERROR_INVALID, "model and device are of different contexts");
-    mzt_pipeline *p = host_calloc(opened->host, 1, sizeof *p);
+    mzt_pipeline *p = host_calloc(device->host, 1, sizeof *p);
     if (!p) return error_memory(error, "pipeline", sizeof *p);
-    p->host = opened->host;
+    p->host = device->host;
     p->device = device;
     mzt_status status = configure(p, opened, params, error);
     if (status < 0)

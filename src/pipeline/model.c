@@ -77,7 +77,7 @@ mzt_status model_open_with(const base_host *host, const char *path, const model_
     char *inside = path_join(host, path, "."); /* exists for folders only */
     if (!inside) status = error_memory(error, path, strlen(path));
     if (status >= 0)
-        status = file_exists(path) && !file_exists(inside) ? model_open_file(m, path, options, error)
+        status = host_file_exists(host, path) && !host_file_exists(host, inside) ? model_open_file(m, path, options, error)
                                                            : open_folder(m, path, error);
     host_free(host, inside);
     if (status >= 0) status = model_replace_parts(m, options, error);

@@ -55,7 +55,7 @@ static mzt_status take_folder(model *m, const char *folder, model_component comp
 
 static bool has_config(const base_host *host, const char *path) {
     char *config = path_join(host, path, "config.json");
-    const bool there = config && file_exists(config);
+    const bool there = config && host_file_exists(host, config);
     host_free(host, config);
     return there;
 }

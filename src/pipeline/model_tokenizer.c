@@ -12,7 +12,7 @@ static bool holds_vocabulary(const base_host *host, const char *folder) {
     bool found = false;
     for (size_t i = 0; i < sizeof vocabulary_files / sizeof *vocabulary_files && !found; i++) {
         char *path = path_join(host, folder, vocabulary_files[i]);
-        found = path && file_exists(path);
+        found = path && host_file_exists(host, path);
         host_free(host, path);
     }
     return found;
@@ -65,7 +65,7 @@ mzt_status model_open_tokenizers(model *m, const model_options *options, mzt_err
     mzt_status status = MZT_OK;
     for (uint32_t i = 0; i < 2 && status >= 0; i++) {
         const char *folder = m->index.components[i ? MODEL_TOKENIZER_2 : MODEL_TOKENIZER].path;
-        if (!options->tokenizer && folder && file_exists(folder)) {
+        if (!options->tokenizer && folder && host_file_exists(m->host, folder)) {
             status = bpe_load(m->host, folder, NULL, &m->tokenizer[i], error);
             if (status >= 0 && i == 0) status = known_words_read(m->host, folder, &m->words, error);
             continue;

@@ -64,7 +64,7 @@ static mzt_status read_configuration(configuration *c, const char *folder, const
     json_doc *doc = NULL;
     mzt_status status = MZT_OK;
     if (!path) return error_memory(error, "tokenizer", strlen(folder));
-    if (file_exists(path)) {
+    if (host_file_exists(c->host, path)) {
         status = json_read(c->host, path, &doc, error);
         if (status >= 0) status = read_members(c, json_root(doc), error);
     }
@@ -151,7 +151,7 @@ static mzt_status locate(const base_host *host, const char *path, char **folder,
         host_free(host, *file);
         *file = path_join(host, path, names[i]);
         if (!*file) return error_memory(error, "tokenizer", strlen(path));
-        if (!file_exists(*file)) continue;
+        if (!host_file_exists(host, *file)) continue;
         *folder = host_strdup(host, path);
         return *folder ? MZT_OK : error_memory(error, "tokenizer", strlen(path));
     }
@@ -160,7 +160,7 @@ static mzt_status locate(const base_host *host, const char *path, char **folder,
     const char *slash = strrchr(path, '/');
     *folder = slash ? host_strndup(host, path, (size_t)(slash - path) + 1) : host_strdup(host, ".");
     if (!*file || !*folder) return error_memory(error, "tokenizer", strlen(path));
-    if (!file_exists(path)) return error_set(error, MZT_ERROR_NOT_FOUND, "%s: no such tokenizer", path);
+    if (!host_file_exists(host, path)) return error_set(error, MZT_ERROR_NOT_FOUND, "%s: no such tokenizer", path);
     return MZT_OK;
 }
 

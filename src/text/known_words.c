@@ -51,7 +51,7 @@ mzt_status known_words_read(const base_host *host, const char *folder, known_wor
     *out = NULL;
     char *path = path_join(host, folder, KNOWN_WORDS_FILE);
     if (!path) return error_memory(error, folder, strlen(folder));
-    if (!file_exists(path)) {
+    if (!host_file_exists(host, path)) {
         host_free(host, path);
         return MZT_OK;
     }

@@ -434,12 +434,12 @@ static mzt_status open_bytes(const base_host *host, const char *name, file_mappi
 
 mzt_status gguf_open_memory(const base_host *host, const char *name, const void *data, uint64_t size,
                             weights_set **set, mzt_error *error) {
-    return open_bytes(host, name, (file_mapping){NULL, 0}, data, size, set, error);
+    return open_bytes(host, name, (file_mapping){.data = NULL}, data, size, set, error);
 }
 
 mzt_status gguf_open(const base_host *host, const char *path, weights_set **set, mzt_error *error) {
     file_mapping mapping;
     *set = NULL;
-    TRY(file_map(path, &mapping, error));
+    TRY(host_file_map(host, path, &mapping, error));
     return open_bytes(host, path, mapping, mapping.data, mapping.size, set, error);
 }

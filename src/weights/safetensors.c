@@ -282,7 +282,7 @@ static mzt_status open_file(const base_host *host, const char *name, const char 
     file->name = host_strdup(host, name);
     mzt_status status = file->name ? MZT_OK : error_memory(error, name, strlen(name));
     if (status == MZT_OK && path) {
-        status = file_map(path, &file->mapping, error);
+        status = host_file_map(host, path, &file->mapping, error);
         data = file->mapping.data;
         size = file->mapping.size;
     }

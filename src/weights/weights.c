@@ -291,7 +291,7 @@ static const char *const pickles[] = {
 /* Whether `folder` has an entry `name`; out of memory counts as no, and is met again by whoever opens it. */
 static bool has_entry(const base_host *host, const char *folder, const char *name) {
     char *path = path_join(host, folder, name);
-    bool found = path && file_exists(path);
+    bool found = path && host_file_exists(host, path);
     host_free(host, path);
     return found;
 }
@@ -316,7 +316,7 @@ static mzt_status open_folder(const base_host *host, const char *folder, weights
     for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++) {
         char *path = path_join(host, folder, layouts[i].name);
         if (!path) return error_memory(error, folder, strlen(folder));
-        bool found = file_exists(path);
+        bool found = host_file_exists(host, path);
         mzt_status status = MZT_OK;
         if (found)
             status = layouts[i].sharded ? open_sharded(host, folder, path, set, error)
@@ -331,11 +331,11 @@ mzt_status weights_open(const base_host *host, const char *path, weights_set **s
     *set = NULL;
     char *inside = path_join(host, path, "."); /* exists for folders only */
     if (!inside) return error_memory(error, path, strlen(path));
-    bool folder = file_exists(inside);
+    bool folder = host_file_exists(host, inside);
     host_free(host, inside);
     if (folder) return open_folder(host, path, set, error);
     file_mapping mapping;
-    TRY(file_map(path, &mapping, error));
+    TRY(host_file_map(host, path, &mapping, error));
     bool gguf = gguf_is(mapping.data, mapping.size);
     file_unmap(&mapping);
     return gguf ? gguf_open(host, path, set, error) : open_single(host, path, path, NULL, 0, set, error);

@@ -435,7 +435,7 @@ static void test_sampler(void **state) {
     while (mzt_sampler_name(names))
         assert_non_null(mzt_sampler_label(names++));
     assert_true(names > 15 && mzt_schedule_name(0) && !mzt_schedule_name(100));
-    static const char *const tried[] = {"euler", "dpmpp_2m", "heun", "ddim"};
+    static const char *const tried[] = {"euler", "dpmpp_2m", "heun", "unipc"};
     for (size_t i = 0; i < sizeof tried / sizeof *tried; i++) {
         mzt_sampler *sampler;
         mzt_sampler_params p;

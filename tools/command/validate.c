@@ -22,7 +22,7 @@ typedef struct collector {
     } ops[OP_COUNT];
 } collector;
 
-static void write_row(json_writer *w, const validate_row *row) {
+static void write_row(json_writer *w, const mzt_validate_row *row) {
     json_write_object(w, NULL);
     json_write_string(w, "component", row->component);
     json_write_uint(w, "dispatch", row->index);
@@ -30,11 +30,11 @@ static void write_row(json_writer *w, const validate_row *row) {
     json_write_string(w, "op", row->op);
     json_write_double(w, "error", row->error);
     json_write_double(w, "limit", row->limit);
-    json_write_bool(w, "passed", row->passed);
+    json_write_bool(w, "passed", row->passed != 0);
     json_write_end_object(w);
 }
 
-static bool on_row(void *user, const validate_row *row, double share) {
+static int on_row(void *user, const mzt_validate_row *row) {
     collector *c = user;
     op o = op_find(row->op);
     if (o < OP_COUNT) {
@@ -51,8 +51,8 @@ static bool on_row(void *user, const validate_row *row, double share) {
                row->op, row->error, row->limit, row->node);
     }
     c->bar.label = row->component;
-    progress_update(&c->bar, share, 1);
-    return !command_interrupted();
+    progress_update(&c->bar, row->share, 1);
+    return command_interrupted();
 }
 
 static void print_ops(const collector *c) {
@@ -63,7 +63,7 @@ static void print_ops(const collector *c) {
                    c->ops[i].error, c->ops[i].limit);
 }
 
-static mzt_status print_json(collector *c, const executor_limits *limits, const validate_summary *s,
+static mzt_status print_json(collector *c, const mzt_device_info *limits, const mzt_validate_summary *s,
                              mzt_error *error) {
     json_write_end_array(&c->writer);
     json_write_string(&c->writer, "device", limits->name);
@@ -78,37 +78,53 @@ static mzt_status print_json(collector *c, const executor_limits *limits, const 
     return MZT_OK;
 }
 
-static mzt_status run(command_context *context, const char *path, const char *device, precision wanted,
-                      weight_choice stored, validate_request *request, collector *c, mzt_error *error) {
-    model *m = NULL;
-    executor *e = NULL;
-    validate_summary summary = {0};
-    const model_options opening = {.stored = stored};
-    mzt_status status = model_open_with(&context->host, path, &opening, &m, error);
-    if (status >= 0) status = device_open(&context->host, device, &e, error);
+/* Prints what the summary comes to; MISMATCH where a check failed. */
+static mzt_status conclude(collector *c, const mzt_device_info *device, const mzt_validate_summary *summary,
+                           mzt_error *error) {
+    if (c->json) TRY(print_json(c, device, summary, error));
+    if (!c->json) print_ops(c);
+    if (summary->failed)
+        return error_set(error, MZT_ERROR_MISMATCH,
+                         "%u of %u checks failed, first %s: node %s (%s): error %.2e, limit %.1e",
+                         summary->failed, summary->rows, summary->first_component, summary->first_node,
+                         summary->first_op, summary->first_error, summary->first_limit);
+    if (!c->json) printf("\nall %u checks passed\n", summary->rows);
+    return MZT_OK;
+}
+
+static mzt_status run(command_context *context, const char *path, const char *spec, mzt_weights stored,
+                      mzt_validate_params *params, collector *c, mzt_error *error) {
+    mzt_context *opened = NULL;
+    mzt_model *m = NULL;
+    mzt_device *d = NULL;
+    mzt_device_info device = {.struct_size = sizeof device};
+    mzt_validate_summary summary = {.struct_size = sizeof summary};
+    mzt_model_params opening;
+    mzt_hooks hooks = context->host.hooks;
+    hooks.struct_size = sizeof hooks;
+    mzt_model_params_init(&opening, sizeof opening);
+    opening.weights = stored;
+    params->struct_size = sizeof *params;
+    mzt_status status = mzt_context_create(&hooks, &opened, error);
+    if (status >= 0) status = mzt_model_open(opened, path, &opening, &m, error);
+    if (status >= 0) status = mzt_device_open(opened, spec, &d, error);
+    if (status >= 0) status = mzt_device_get_info(d, &device, error);
     if (status >= 0 && !c->json)
-        printf("%s on %s%s%s%s against cpu-reference\n", path, e->limits.name,
-               e->limits.driver[0] ? " (" : "", e->limits.driver, e->limits.driver[0] ? ")" : "");
-    if (status >= 0) status = validate_model(m, e, wanted, request, &summary, error);
+        printf("%s on %s%s%s%s against cpu-reference\n", path, device.name, device.driver[0] ? " (" : "",
+               device.driver, device.driver[0] ? ")" : "");
+    if (status >= 0) status = mzt_validate(m, d, params, &summary, error);
     progress_end(&c->bar);
-    if (status >= 0 && c->json) status = print_json(c, &e->limits, &summary, error);
-    if (status >= 0 && !c->json) print_ops(c);
-    if (status >= 0 && summary.failed)
-        status = error_set(error, MZT_ERROR_MISMATCH,
-                           "%u of %u checks failed, first %s: node %s (%s): error %.2e, limit %.1e",
-                           summary.failed, summary.rows, summary.first_component, summary.first_node,
-                           summary.first_op, summary.first_error, summary.first_limit);
-    else if (status >= 0 && !c->json)
-        printf("\nall %u checks passed\n", summary.rows);
-    executor_destroy(e);
-    model_close(m);
+    if (status >= 0) status = conclude(c, &device, &summary, error);
+    mzt_device_destroy(d);
+    mzt_model_close(m);
+    mzt_context_destroy(opened);
     return status;
 }
 
 mzt_status command_validate(command_context *context, int argc, char **argv, mzt_error *error) {
     const char *path = NULL, *device = "auto", *precision_name = "auto", *weights_name = "auto";
     collector c = {.writer = json_writer_make(&context->host)};
-    validate_request request = {.report = on_row, .user = &c};
+    mzt_validate_params request = {.report = on_row, .user = &c};
     const option options[] = {
         {'m', "model", "MODEL", "a model folder; default: the model that ships", OPTION_TEXT, &path, 0, 0,
          NULL},
@@ -149,7 +165,8 @@ mzt_status command_validate(command_context *context, int argc, char **argv, mzt
         json_write_array(&c.writer, "nodes");
     }
     c.bar = progress_begin("validating", c.json);
-    status = run(context, found, device, wanted, stored, &request, &c, error);
+    request.precision = (mzt_precision)wanted;
+    status = run(context, found, device, (mzt_weights)stored, &request, &c, error);
     json_writer_discard(&c.writer);
     host_free(&context->host, found);
     return status;
