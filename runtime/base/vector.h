@@ -32,6 +32,17 @@ static inline void vector_store(float *to, vector v) {
     memcpy(to, &v, sizeof v);
 }
 
+/* The first `count` < VECTOR_FLOATS values, zeros behind; and back. */
+static inline vector vector_load_part(const float *from, size_t count) {
+    vector v = {0};
+    memcpy(&v, from, count * sizeof *from);
+    return v;
+}
+
+static inline void vector_store_part(float *to, vector v, size_t count) {
+    memcpy(to, &v, count * sizeof *to);
+}
+
 /* x * y + sum, where the compiler may round once or twice. */
 static inline vector vector_multiply_add(float x, vector y, vector sum) {
 #if defined(__GNUC__)

@@ -31,9 +31,10 @@ typedef struct grad_job {
     float *source, *spread, *sums, *out;
     uint32_t tiles_x, tiles_y, panels, groups, chunk; /* chunk: most tiles of one */
     uint64_t tiles_per_split;
-    uint64_t tile0;        /* of the present chunk, which has `tiles` */
-    uint32_t tiles, parts; /* parts: items that the panels are cut into */
-    bool more;             /* the chunk is not the first of its split */
+    uint64_t source_place, spread_place, sums_place; /* floats from one place to the next */
+    uint64_t tile0;                                  /* of the present chunk, which has `tiles` */
+    uint32_t tiles, parts;                           /* parts: items that the panels are cut into */
+    bool more;                                       /* the chunk is not the first of its split */
 } grad_job;
 
 /* One worker's scratch. */
@@ -80,25 +81,18 @@ static grad_job make_job(const fast_program *f, const weight_grad_params *p) {
     job.chunk = (uint32_t)((job.tiles_per_split + chunks - 1) / chunks); /* even out */
     job.parts = ceil_div(4 * f->workers, WINOGRAD_PLACES);
     if (job.parts > job.panels) job.parts = job.panels;
+    const uint64_t width = (uint64_t)job.panels * f->kernels->columns,
+                   height = (uint64_t)job.groups * KERNEL_ROWS;
+    job.source_place = winograd_apart(job.chunk * width);
+    job.spread_place = winograd_apart(job.chunk * height);
+    job.sums_place = winograd_apart(width * height);
     return job;
-}
-
-/* Elements of source, spread and sums. */
-static uint64_t source_count(const grad_job *job) {
-    return (uint64_t)WINOGRAD_PLACES * job->chunk * job->panels * job->f->kernels->columns;
-}
-
-static uint64_t spread_count(const grad_job *job) {
-    return (uint64_t)WINOGRAD_PLACES * job->chunk * job->groups * KERNEL_ROWS;
-}
-
-static uint64_t sums_count(const grad_job *job) {
-    return (uint64_t)WINOGRAD_PLACES * job->groups * KERNEL_ROWS * job->panels * job->f->kernels->columns;
 }
 
 fast_scratch winograd_grad_scratch(const fast_program *f, const weight_grad_params *p) {
     const grad_job job = make_job(f, p);
-    return (fast_scratch){(source_count(&job) + spread_count(&job) + sums_count(&job)) * sizeof(float),
+    return (fast_scratch){WINOGRAD_PLACES * (job.source_place + job.spread_place + job.sums_place) *
+                              sizeof(float),
                           sizeof(grad_buffers)};
 }
 
@@ -122,7 +116,7 @@ static void transform_source(const grad_job *job, const int64_t pixels[WINOGRAD_
     const cpu_kernels *kernels = job->f->kernels;
     const uint32_t c = job->p->c, count = c - channel < STRETCH ? c - channel : STRETCH,
                    columns = kernels->columns;
-    const size_t place = (size_t)job->panels * job->tiles * columns;
+    const size_t place = job->source_place;
     const float *x[6];
     for (uint32_t column = 0; column < 6; column++) {
         for (uint32_t i = 0; i < 6; i++) {
@@ -148,7 +142,7 @@ static void transform_spread(const grad_job *job, tile_place at, uint32_t index,
     const weight_grad_params *p = job->p;
     const cpu_kernels *kernels = job->f->kernels;
     const uint32_t count = p->cout - channel < STRETCH ? p->cout - channel : STRETCH;
-    const size_t group = (size_t)job->tiles * KERNEL_ROWS, place = job->groups * group;
+    const size_t group = (size_t)job->tiles * KERNEL_ROWS, place = job->spread_place;
     const float *x[4];
     for (uint32_t column = 0; column < WINOGRAD_TILE; column++) {
         for (uint32_t i = 0; i < WINOGRAD_TILE; i++) {
@@ -214,11 +208,11 @@ static void multiply_places(void *argument, uint64_t first, uint64_t last, uint3
         const uint32_t begin = (uint32_t)(item % job->parts) * each,
                        end = begin + each < job->panels ? begin + each : job->panels;
         for (uint32_t panel = begin; panel < end; panel++) {
-            const float *b = job->source + (place * job->panels + panel) * panel_size;
+            const float *b = job->source + place * job->source_place + panel * panel_size;
             for (uint32_t group = 0; group < job->groups; group++)
                 kernels->multiply_packed(
-                    job->tiles, job->spread + (place * job->groups + group) * group_size, b,
-                    job->sums + (place * job->groups + group) * KERNEL_ROWS * stride + panel * columns,
+                    job->tiles, job->spread + place * job->spread_place + group * group_size, b,
+                    job->sums + place * job->sums_place + group * KERNEL_ROWS * stride + panel * columns,
                     stride, job->more);
         }
     }
@@ -229,7 +223,7 @@ static void gather_filters(void *argument, uint64_t first, uint64_t last, uint32
     const grad_job *job = argument;
     const cpu_kernels *kernels = job->f->kernels;
     const uint32_t c = job->p->c;
-    const size_t stride = (size_t)job->panels * kernels->columns, place = job->groups * KERNEL_ROWS * stride;
+    const size_t stride = (size_t)job->panels * kernels->columns, place = job->sums_place;
     grad_buffers *s = fast_private(job->f, worker);
     const float *x[6];
     for (uint64_t o = first; o < last; o++) {
@@ -257,8 +251,8 @@ void winograd_grad_run(const fast_program *f, const cpu_call *call, const float 
     job.x = x;
     job.dy = &call->operands[WEIGHT_GRAD_DY];
     job.source = scratch;
-    job.spread = job.source + source_count(&job);
-    job.sums = job.spread + spread_count(&job);
+    job.spread = job.source + WINOGRAD_PLACES * job.source_place;
+    job.sums = job.spread + WINOGRAD_PLACES * job.spread_place;
     for (uint32_t split = 0; split < p->splits; split++) {
         const uint64_t begin = split * job.tiles_per_split,
                        end = begin + job.tiles_per_split < all ? begin + job.tiles_per_split : all;

@@ -25,6 +25,7 @@ typedef struct winograd_job {
     float *filters;
     uint32_t tiles_x, tiles_y, panels, block; /* tiles of a picture; tiles of a block */
     uint64_t k, n, tiles, product_stride;
+    uint64_t source_place, product_place, filter_place; /* floats from one place to the next */
 } winograd_job;
 
 /* One worker's scratch; source and products of a block follow. */
@@ -52,6 +53,9 @@ static winograd_job make_job(const fast_program *f, const conv2d_params *p) {
     uint64_t blocks = (job.tiles + fit - 1) / fit;
     blocks = (blocks + f->workers - 1) / f->workers * f->workers; /* each worker as many */
     job.block = (uint32_t)((job.tiles + blocks - 1) / blocks + KERNEL_ROWS - 1) / KERNEL_ROWS * KERNEL_ROWS;
+    job.source_place = winograd_apart(job.block * job.k);
+    job.product_place = winograd_apart(job.block * job.product_stride);
+    job.filter_place = winograd_apart(job.k * job.product_stride);
     return job;
 }
 
@@ -67,9 +71,9 @@ bool winograd_applies(const cpu_call *call) {
 
 fast_scratch winograd_scratch(const fast_program *f, const cpu_call *call) {
     const winograd_job job = make_job(f, &call->params->conv2d);
-    return (fast_scratch){WINOGRAD_PLACES * job.k * job.product_stride * sizeof(float),
+    return (fast_scratch){WINOGRAD_PLACES * job.filter_place * sizeof(float),
                           sizeof(winograd_buffers) +
-                              WINOGRAD_PLACES * job.block * (job.k + job.product_stride) * sizeof(float)};
+                              WINOGRAD_PLACES * (job.source_place + job.product_place) * sizeof(float)};
 }
 
 /* --------------------------------------------------------------------------------------------------- filters
@@ -83,7 +87,7 @@ static void transform_filters(void *argument, uint64_t first, uint64_t last, uin
     const uint32_t columns = kernels->columns, depth = STRETCH * 4 / columns; /* of k, in one item */
     winograd_buffers *s = fast_private(job->m->f, worker);
     float *taps = s->blocks, *half = taps + 9 * (size_t)depth * columns;
-    const uint64_t parts = (job->k + depth - 1) / depth, place = job->product_stride * job->k;
+    const uint64_t parts = (job->k + depth - 1) / depth, place = job->filter_place;
     for (uint64_t item = first; item < last; item++) {
         const uint64_t panel = item / parts, k = item % parts * depth, left = job->k - k;
         const size_t count = (left < depth ? (size_t)left : depth) * columns;
@@ -134,7 +138,7 @@ static void transform_channels(const winograd_job *job, const int64_t pixels[WIN
 
 static void transform_tile(const winograd_job *job, uint64_t tile, winograd_buffers *s, float *source) {
     const conv2d_params *p = job->m->conv;
-    const uint64_t sample = tile / job->tiles_x / job->tiles_y, place = job->block * job->k;
+    const uint64_t sample = tile / job->tiles_x / job->tiles_y, place = job->source_place;
     const int64_t y = (int64_t)(tile / job->tiles_x % job->tiles_y * 4) - p->pad_top,
                   x = (int64_t)(tile % job->tiles_x * 4) - p->pad_left;
     int64_t pixels[WINOGRAD_PLACES];
@@ -155,11 +159,11 @@ static void transform_tile(const winograd_job *job, uint64_t tile, winograd_buff
 static void multiply_places(const winograd_job *job, uint32_t tiles, const float *source, float *products) {
     const cpu_kernels *kernels = job->m->f->kernels;
     const uint32_t columns = kernels->columns;
-    const uint64_t place = job->k * job->product_stride;
+    const uint64_t place = job->filter_place;
     const float *rows[KERNEL_ROWS];
     for (uint32_t i = 0; i < WINOGRAD_PLACES; i++) {
-        const float *a = source + i * job->block * job->k;
-        float *c = products + i * job->block * job->product_stride;
+        const float *a = source + i * job->source_place;
+        float *c = products + i * job->product_place;
         for (uint64_t k = 0; k < job->k; k += SLICE) {
             const uint32_t depth = job->k - k < SLICE ? (uint32_t)(job->k - k) : SLICE;
             for (uint32_t panel = 0; panel < job->panels; panel++) {
@@ -183,7 +187,7 @@ static void finish_columns(const winograd_job *job, uint64_t tile, uint64_t colu
                            const float *products, winograd_buffers *s) {
     const matrix_job *m = job->m;
     const conv2d_params *p = m->conv;
-    const uint64_t place = job->block * job->product_stride;
+    const uint64_t place = job->product_place;
     const uint64_t sample = tile / job->tiles_x / job->tiles_y, y = tile / job->tiles_x % job->tiles_y * 4,
                    x = tile % job->tiles_x * 4;
     const float *lines[6];
@@ -206,7 +210,7 @@ static void finish_columns(const winograd_job *job, uint64_t tile, uint64_t colu
 static void run_blocks(void *argument, uint64_t first, uint64_t last, uint32_t worker) {
     const winograd_job *job = argument;
     winograd_buffers *s = fast_private(job->m->f, worker);
-    float *source = s->blocks, *products = source + WINOGRAD_PLACES * job->block * job->k;
+    float *source = s->blocks, *products = source + WINOGRAD_PLACES * job->source_place;
     memset(s->zeros, 0, sizeof s->zeros);
     for (uint64_t block = first; block < last; block++) {
         const uint64_t tile0 = block * job->block, left = job->tiles - tile0;

@@ -13,6 +13,12 @@ enum {
     WINOGRAD_LEAST_CHANNELS = 16 /* below, transforms take longer than what they save */
 };
 
+/* Floats from one place's matrix of `count` to the next: the 36 are written side by side, and at a distance
+ * of whole pages they would drive each other out of the first-level cache. */
+static inline uint64_t winograd_apart(uint64_t count) {
+    return align_up(count, 16) + 16;
+}
+
 /* Elements of the 36 transformed filters that are worth their memory: 128 MiB; larger ones stay with the
  * direct way. */
 #define WINOGRAD_MOST_WEIGHTS ((128u << 20) / (WINOGRAD_PLACES * sizeof(float)))

@@ -56,14 +56,11 @@ typedef struct cpu_kernels {
 
     /* Winograd's transforms (see fast_winograd.c) along one axis, of `count` channels at a time: lines x[0
      * ... 5] to lines y, y_stride apart. By the transposed matrices too, for gradients. */
-    void (*winograd_source)(const float *const x[6], float *y, size_t y_stride,
-                            size_t count); /* 6 to 6: B^T */
-    void (*winograd_result)(const float *const x[6], float *y, size_t y_stride,
-                            size_t count); /* 6 to 4: A^T */
-    void (*winograd_spread)(const float *const x[4], float *y, size_t y_stride, size_t count); /* 4 to 6: A */
-    void (*winograd_filter)(const float *const x[3], float *y, size_t y_stride, size_t count); /* 3 to 6: G */
-    void (*winograd_gather)(const float *const x[6], float *y, size_t y_stride,
-                            size_t count); /* 6 to 3: G^T */
+    void (*winograd_source)(const float *const *x, float *y, size_t y_stride, size_t count); /* 6 to 6: B^T */
+    void (*winograd_result)(const float *const *x, float *y, size_t y_stride, size_t count); /* 6 to 4: A^T */
+    void (*winograd_spread)(const float *const *x, float *y, size_t y_stride, size_t count); /* 4 to 6: A */
+    void (*winograd_filter)(const float *const *x, float *y, size_t y_stride, size_t count); /* 3 to 6: G */
+    void (*winograd_gather)(const float *const *x, float *y, size_t y_stride, size_t count); /* 6 to 3: G^T */
 
     void (*slope)(uint32_t kind, float *x, size_t count); /* the derivative of UNARY_* at x, in place */
     /* sums[c] += y[c] * (x[c] - mean[c]) */

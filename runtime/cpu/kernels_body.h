@@ -393,86 +393,101 @@ static void KERNEL(adamw)(const adamw_factors *by, const float *restrict gradien
 #define SCALE_A (1 / (2 * SQUARE_A * (SQUARE_A - SQUARE_B)))
 #define SCALE_B (1 / (2 * SQUARE_B * (SQUARE_B - SQUARE_A)))
 
-static void KERNEL(winograd_source)(const float *const x[6], float *restrict y, size_t y_stride,
-                                    size_t count) {
-    const float *restrict x0 = x[0], *restrict x1 = x[1], *restrict x2 = x[2], *restrict x3 = x[3],
-                          *restrict x4 = x[4], *restrict x5 = x[5];
-    float *restrict y1 = y + y_stride, *restrict y2 = y1 + y_stride, *restrict y3 = y2 + y_stride,
-                    *restrict y4 = y3 + y_stride, *restrict y5 = y4 + y_stride;
-    for (size_t i = 0; i < count; i++) {
-        float even_a = x4[i] - SQUARE_B * x2[i], odd_a = POINT_A * (x3[i] - SQUARE_B * x1[i]);
-        float even_b = x4[i] - SQUARE_A * x2[i], odd_b = POINT_B * (x3[i] - SQUARE_A * x1[i]);
-        y[i] = SQUARE_A * SQUARE_B * x0[i] - (SQUARE_A + SQUARE_B) * x2[i] + x4[i];
-        y1[i] = even_a + odd_a;
-        y2[i] = even_a - odd_a;
-        y3[i] = even_b + odd_b;
-        y4[i] = even_b - odd_b;
-        y5[i] = SQUARE_A * SQUARE_B * x1[i] - (SQUARE_A + SQUARE_B) * x3[i] + x5[i];
-    }
+/* a + b, a - b, and factor * a: by the one operation that vector.h has. */
+#define ADD(a, b)          vector_multiply_add(1.0f, a, b)
+#define SUBTRACT(a, b)     vector_multiply_add(-1.0f, b, a)
+#define SCALE(factor, a)   vector_multiply_add(factor, a, zero)
+#define SCALE_ADD(f, a, b) vector_multiply_add(f, a, b) /* f * a + b */
+
+static inline void KERNEL(source_step)(const vector x[6], vector y[6]) {
+    const vector zero = {0};
+    const vector even_a = SCALE_ADD(-SQUARE_B, x[2], x[4]), odd_a = SCALE_ADD(-SQUARE_B, x[1], x[3]);
+    const vector even_b = SCALE_ADD(-SQUARE_A, x[2], x[4]), odd_b = SCALE_ADD(-SQUARE_A, x[1], x[3]);
+    const vector low = SCALE(SQUARE_A * SQUARE_B, x[0]), high = SCALE(SQUARE_A * SQUARE_B, x[1]);
+    y[0] = ADD(SCALE_ADD(-(SQUARE_A + SQUARE_B), x[2], x[4]), low);
+    y[1] = SCALE_ADD(POINT_A, odd_a, even_a);
+    y[2] = SCALE_ADD(-POINT_A, odd_a, even_a);
+    y[3] = SCALE_ADD(POINT_B, odd_b, even_b);
+    y[4] = SCALE_ADD(-POINT_B, odd_b, even_b);
+    y[5] = ADD(SCALE_ADD(-(SQUARE_A + SQUARE_B), x[3], x[5]), high);
 }
 
-static void KERNEL(winograd_result)(const float *const x[6], float *restrict y, size_t y_stride,
-                                    size_t count) {
-    const float *restrict x0 = x[0], *restrict x1 = x[1], *restrict x2 = x[2], *restrict x3 = x[3],
-                          *restrict x4 = x[4], *restrict x5 = x[5];
-    float *restrict y1 = y + y_stride, *restrict y2 = y1 + y_stride, *restrict y3 = y2 + y_stride;
-    for (size_t i = 0; i < count; i++) {
-        float even_a = x1[i] + x2[i], odd_a = POINT_A * (x1[i] - x2[i]);
-        float even_b = x3[i] + x4[i], odd_b = POINT_B * (x3[i] - x4[i]);
-        y[i] = x0[i] + even_a + even_b;
-        y1[i] = odd_a + odd_b;
-        y2[i] = SQUARE_A * even_a + SQUARE_B * even_b;
-        y3[i] = SQUARE_A * odd_a + SQUARE_B * odd_b + x5[i];
-    }
+static inline void KERNEL(result_step)(const vector x[6], vector y[4]) {
+    const vector zero = {0};
+    const vector even_a = ADD(x[1], x[2]), odd_a = SUBTRACT(x[1], x[2]);
+    const vector even_b = ADD(x[3], x[4]), odd_b = SUBTRACT(x[3], x[4]);
+    y[0] = ADD(ADD(x[0], even_a), even_b);
+    y[1] = SCALE_ADD(POINT_A, odd_a, SCALE(POINT_B, odd_b));
+    y[2] = SCALE_ADD(SQUARE_A, even_a, SCALE(SQUARE_B, even_b));
+    y[3] = SCALE_ADD(POINT_A * SQUARE_A, odd_a, SCALE_ADD(POINT_B * SQUARE_B, odd_b, x[5]));
 }
 
-static void KERNEL(winograd_spread)(const float *const x[4], float *restrict y, size_t y_stride,
-                                    size_t count) {
-    const float *restrict x0 = x[0], *restrict x1 = x[1], *restrict x2 = x[2], *restrict x3 = x[3];
-    float *restrict y1 = y + y_stride, *restrict y2 = y1 + y_stride, *restrict y3 = y2 + y_stride,
-                    *restrict y4 = y3 + y_stride, *restrict y5 = y4 + y_stride;
-    for (size_t i = 0; i < count; i++) {
-        float even_a = x0[i] + SQUARE_A * x2[i], odd_a = POINT_A * (x1[i] + SQUARE_A * x3[i]);
-        float even_b = x0[i] + SQUARE_B * x2[i], odd_b = POINT_B * (x1[i] + SQUARE_B * x3[i]);
-        y[i] = x0[i];
-        y1[i] = even_a + odd_a;
-        y2[i] = even_a - odd_a;
-        y3[i] = even_b + odd_b;
-        y4[i] = even_b - odd_b;
-        y5[i] = x3[i];
-    }
+static inline void KERNEL(spread_step)(const vector x[4], vector y[6]) {
+    const vector even_a = SCALE_ADD(SQUARE_A, x[2], x[0]), odd_a = SCALE_ADD(SQUARE_A, x[3], x[1]);
+    const vector even_b = SCALE_ADD(SQUARE_B, x[2], x[0]), odd_b = SCALE_ADD(SQUARE_B, x[3], x[1]);
+    y[0] = x[0];
+    y[1] = SCALE_ADD(POINT_A, odd_a, even_a);
+    y[2] = SCALE_ADD(-POINT_A, odd_a, even_a);
+    y[3] = SCALE_ADD(POINT_B, odd_b, even_b);
+    y[4] = SCALE_ADD(-POINT_B, odd_b, even_b);
+    y[5] = x[3];
 }
 
-static void KERNEL(winograd_filter)(const float *const x[3], float *restrict y, size_t y_stride,
-                                    size_t count) {
-    const float *restrict x0 = x[0], *restrict x1 = x[1], *restrict x2 = x[2];
-    float *restrict y1 = y + y_stride, *restrict y2 = y1 + y_stride, *restrict y3 = y2 + y_stride,
-                    *restrict y4 = y3 + y_stride, *restrict y5 = y4 + y_stride;
-    for (size_t i = 0; i < count; i++) {
-        float even_a = SCALE_A * (x0[i] + SQUARE_A * x2[i]), odd_a = SCALE_A * POINT_A * x1[i];
-        float even_b = SCALE_B * (x0[i] + SQUARE_B * x2[i]), odd_b = SCALE_B * POINT_B * x1[i];
-        y[i] = SCALE_0 * x0[i];
-        y1[i] = even_a + odd_a;
-        y2[i] = even_a - odd_a;
-        y3[i] = even_b + odd_b;
-        y4[i] = even_b - odd_b;
-        y5[i] = x2[i];
-    }
+static inline void KERNEL(filter_step)(const vector x[3], vector y[6]) {
+    const vector zero = {0};
+    const vector even_a = SCALE(SCALE_A, SCALE_ADD(SQUARE_A, x[2], x[0])),
+                 even_b = SCALE(SCALE_B, SCALE_ADD(SQUARE_B, x[2], x[0]));
+    y[0] = SCALE(SCALE_0, x[0]);
+    y[1] = SCALE_ADD(SCALE_A * POINT_A, x[1], even_a);
+    y[2] = SCALE_ADD(-SCALE_A * POINT_A, x[1], even_a);
+    y[3] = SCALE_ADD(SCALE_B * POINT_B, x[1], even_b);
+    y[4] = SCALE_ADD(-SCALE_B * POINT_B, x[1], even_b);
+    y[5] = x[2];
 }
 
-static void KERNEL(winograd_gather)(const float *const x[6], float *restrict y, size_t y_stride,
-                                    size_t count) {
-    const float *restrict x0 = x[0], *restrict x1 = x[1], *restrict x2 = x[2], *restrict x3 = x[3],
-                          *restrict x4 = x[4], *restrict x5 = x[5];
-    float *restrict y1 = y + y_stride, *restrict y2 = y1 + y_stride;
-    for (size_t i = 0; i < count; i++) {
-        float even_a = SCALE_A * (x1[i] + x2[i]), odd_a = SCALE_A * POINT_A * (x1[i] - x2[i]);
-        float even_b = SCALE_B * (x3[i] + x4[i]), odd_b = SCALE_B * POINT_B * (x3[i] - x4[i]);
-        y[i] = SCALE_0 * x0[i] + even_a + even_b;
-        y1[i] = odd_a + odd_b;
-        y2[i] = SQUARE_A * even_a + SQUARE_B * even_b + x5[i];
-    }
+static inline void KERNEL(gather_step)(const vector x[6], vector y[3]) {
+    const vector zero = {0};
+    const vector even_a = SCALE(SCALE_A, ADD(x[1], x[2])), odd_a = SCALE(SCALE_A, SUBTRACT(x[1], x[2]));
+    const vector even_b = SCALE(SCALE_B, ADD(x[3], x[4])), odd_b = SCALE(SCALE_B, SUBTRACT(x[3], x[4]));
+    y[0] = SCALE_ADD(SCALE_0, x[0], ADD(even_a, even_b));
+    y[1] = SCALE_ADD(POINT_A, odd_a, SCALE(POINT_B, odd_b));
+    y[2] = SCALE_ADD(SQUARE_A, even_a, SCALE_ADD(SQUARE_B, even_b, x[5]));
 }
+
+#undef ADD
+#undef SUBTRACT
+#undef SCALE
+#undef SCALE_ADD
+
+/* A transform of `from` lines to `to` lines. */
+#define WINOGRAD(name, from, to)                                                                             \
+    static void KERNEL(winograd_##name)(const float *const *lines, float *y, size_t y_stride,                \
+                                        size_t count) {                                                      \
+        const float *x[from];                                                                                \
+        vector in[from], out[to];                                                                            \
+        size_t i = 0;                                                                                        \
+        for (int j = 0; j < from; j++)                                                                       \
+            x[j] = lines[j];                                                                                 \
+        for (; i + VECTOR_FLOATS <= count; i += VECTOR_FLOATS) {                                             \
+            for (int j = 0; j < from; j++)                                                                   \
+                in[j] = vector_load(x[j] + i);                                                               \
+            KERNEL(name##_step)(in, out);                                                                    \
+            for (int j = 0; j < to; j++)                                                                     \
+                vector_store(y + (size_t)j * y_stride + i, out[j]);                                          \
+        }                                                                                                    \
+        if (i == count) return;                                                                              \
+        for (int j = 0; j < from; j++)                                                                       \
+            in[j] = vector_load_part(x[j] + i, count - i);                                                   \
+        KERNEL(name##_step)(in, out);                                                                        \
+        for (int j = 0; j < to; j++)                                                                         \
+            vector_store_part(y + (size_t)j * y_stride + i, out[j], count - i);                              \
+    }
+WINOGRAD(source, 6, 6)
+WINOGRAD(result, 6, 4)
+WINOGRAD(spread, 4, 6)
+WINOGRAD(filter, 3, 6)
+WINOGRAD(gather, 6, 3)
+#undef WINOGRAD
 
 /* ------------------------------------------------------------------------------------------------ reductions
  * -- */
