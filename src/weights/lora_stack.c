@@ -104,6 +104,7 @@ static mzt_status add(const weights_overlay *overlay, const weights_tensor *tens
     prepared *p;
     (void)tensor;
     TRY(prepare(t, &p, error));
+    first -= t->tensor->origin; /* the tensor may be a cut of a larger one */
     mzt_status status = MZT_OK;
     for (uint32_t i = 0; i < t->count && status >= 0; i++)
         status = lora_term_add(&p->terms[i], columns, first, count, values, error);
@@ -240,8 +241,8 @@ mzt_status lora_stack_apply(lora_stack *stack, lora_network network, const weigh
         status = match_file(stack, first, stack->files[i], network, &names, error);
     lora_names_destroy(&names);
     TRY(status);
+    if (stack->target_count == first) return MZT_OK;
     choice c = {stack->targets + first, stack->target_count - first};
-    if (c.count == 0) return MZT_OK;
     qsort(c.targets, c.count, sizeof *c.targets, compare_targets);
     return weights_overlaid(stack->host, below, choose, &c, out, error);
 }

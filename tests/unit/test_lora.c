@@ -359,6 +359,35 @@ static void test_two_add_up(void **state) {
     free(found);
 }
 
+/* A tensor that is cut from a larger one, as the layers of attention are in some files. */
+static void test_cut_tensor(void **state) {
+    (void)state;
+    maker m = {.count = 0};
+    weights_tensor part;
+    weights_set *below, *set;
+    lora_stack *stack;
+    float plain[OUT * IN], found[OUT * IN];
+    double delta[OUT * IN];
+    float *down = make(&m, KOHYA ".lora_down.weight", SHAPE(2, IN)),
+          *up = make(&m, KOHYA ".lora_up.weight", SHAPE(OUT, 2));
+    product(delta, up, down, 2, IN, 1);
+    save(&m, "cut", NULL, 0);
+    make(&m, LINEAR ".weight", SHAPE(3 * OUT, IN));
+    must(weights_rows(&m.tensors[0], OUT, OUT, &part, &error));
+    must(weights_create(&host, "cut", &(weights_source){.tensors = &part, .count = 1}, &below, &error));
+    must(lora_stack_create(&host, &stack, &error));
+    must(lora_stack_add(stack, path_of("cut"), 1, &error));
+    must(lora_stack_apply(stack, LORA_UNET, below, &set, &error));
+    must(weights_convert(weights_at(below, 0), 0, OUT * IN, DTYPE_F32, plain, &error));
+    must(weights_convert(weights_at(set, 0), 0, OUT * IN, DTYPE_F32, found, &error));
+    for (int i = 0; i < OUT * IN; i++)
+        assert_true(fabs((double)found[i] - (double)plain[i] - delta[i]) < 4e-6);
+    weights_close(set);
+    weights_close(below);
+    lora_stack_destroy(stack);
+    release(&m);
+}
+
 static void test_scale_zero(void **state) {
     (void)state;
     lora_stack *stack;
@@ -412,6 +441,7 @@ int main(void) {
         cmocka_unit_test(test_loha),       cmocka_unit_test(test_lokr),
         cmocka_unit_test(test_diff),       cmocka_unit_test(test_two_add_up),
         cmocka_unit_test(test_scale_zero), cmocka_unit_test(test_unmatched),
+        cmocka_unit_test(test_cut_tensor),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
