@@ -14,8 +14,9 @@ static vulkan_host *host_now; /* whose hooks are called */
 /* What the host itself calls. */
 #define HOST_FUNCTIONS(X)                                                                                    \
     X(DestroyDevice)                                                                                         \
-    X(GetDeviceQueue) X(QueueSubmit) X(CreateImage) X(DestroyImage) X(GetImageMemoryRequirements)            \
-        X(BindImageMemory) X(AllocateMemory) X(FreeMemory) X(MapMemory) X(CreateBuffer) X(DestroyBuffer)     \
+    X(GetDeviceQueue)                                                                                        \
+    X(QueueSubmit) X(CreateImage) X(DestroyImage) X(GetImageMemoryRequirements) X(BindImageMemory)           \
+        X(AllocateMemory) X(FreeMemory) X(MapMemory) X(CreateBuffer) X(DestroyBuffer)                        \
             X(GetBufferMemoryRequirements) X(BindBufferMemory) X(CreateCommandPool) X(DestroyCommandPool)    \
                 X(AllocateCommandBuffers) X(BeginCommandBuffer) X(EndCommandBuffer) X(CmdPipelineBarrier)    \
                     X(CmdClearColorImage) X(CmdCopyImageToBuffer) X(CreateFence) X(DestroyFence)             \
@@ -289,10 +290,7 @@ bool vulkan_host_open(vulkan_host *h, uint32_t index) {
     return true;
 }
 
-void vulkan_host_close(vulkan_host *h) {
-    vk.DestroyPipelineCache(h->device, h->cache, NULL);
-    vk.DestroyDevice(h->device, NULL); /* leaked objects are reported here */
-    vulkan_instance_destroy(h->instance);
+void vulkan_host_renew(vulkan_host *h) {
     assert_int_equal(h->warnings, 0);
     assert_int_equal(h->counts.live, 0);
     assert_int_equal(h->counts.idles, 0);
@@ -300,6 +298,16 @@ void vulkan_host_close(vulkan_host *h) {
     assert_int_equal(h->counts.lock_abused, 0);
     assert_int_equal(h->counts.locks, h->counts.submissions);
     assert_false(h->locked);
+    memset(&h->counts, 0, sizeof h->counts);
+    h->fail_at = h->lose_at_submit = h->lose_at_wait = 0;
+    h->lost = false;
+}
+
+void vulkan_host_close(vulkan_host *h) {
+    vk.DestroyPipelineCache(h->device, h->cache, NULL);
+    vk.DestroyDevice(h->device, NULL); /* leaked objects are reported here */
+    vulkan_instance_destroy(h->instance);
+    vulkan_host_renew(h);
     host_now = NULL;
 }
 

@@ -44,6 +44,9 @@ bool vulkan_host_open(vulkan_host *h, uint32_t index);
  * vulkan_import.h. */
 void vulkan_host_close(vulkan_host *h);
 
+/* The same without destroying anything: afterwards all is as after vulkan_host_open,. */
+void vulkan_host_renew(vulkan_host *h);
+
 /* What to give to vulkan_executor_import. */
 vulkan_import vulkan_host_import(vulkan_host *h);
 
