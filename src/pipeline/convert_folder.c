@@ -128,7 +128,13 @@ static void write_vae(json_writer *w, const vae_config *c) {
     json_write_uint(w, "out_channels", c->out_channels);
     json_write_uint(w, "latent_channels", c->latent_channels);
     write_float(w, "scaling_factor", c->scaling_factor);
-    if (c->tiny) return;
+    if (c->tiny) {
+        write_list(w, "encoder_block_out_channels", c->channels, c->levels);
+        write_list(w, "decoder_block_out_channels", c->channels, c->levels);
+        write_list(w, "num_encoder_blocks", c->tiny_down, c->levels);
+        write_list(w, "num_decoder_blocks", c->tiny_up, c->levels);
+        return;
+    }
     write_list(w, "block_out_channels", c->channels, c->levels);
     write_words(w, "down_block_types", "DownEncoderBlock2D", c->levels);
     write_words(w, "up_block_types", "UpDecoderBlock2D", c->levels);

@@ -60,6 +60,71 @@ static bool has_config(const base_host *host, const char *path) {
     return there;
 }
 
+/* Two sets as one. */
+typedef struct pair {
+    const base_host *host;
+    weights_set *sets[2];
+    weights_tensor *tensors;
+} pair;
+
+static void pair_close(void *user) {
+    pair *p = user;
+    for (int i = 0; i < 2; i++)
+        weights_close(p->sets[i]);
+    host_free(p->host, p->tensors);
+    host_free(p->host, p);
+}
+
+/* Takes both over. */
+static mzt_status join(const base_host *host, weights_set *a, weights_set *b, weights_set **out,
+                       mzt_error *error) {
+    const uint32_t counts[2] = {weights_count(a), weights_count(b)};
+    pair *p = host_calloc(host, 1, sizeof *p);
+    weights_tensor *tensors = host_calloc(host, (size_t)counts[0] + counts[1], sizeof *tensors);
+    if (!p || !tensors) {
+        host_free(host, p);
+        host_free(host, tensors);
+        weights_close(a);
+        weights_close(b);
+        return error_memory(error, "autoencoder", counts[0] * sizeof *tensors);
+    }
+    *p = (pair){host, {a, b}, tensors};
+    for (uint32_t i = 0; i < counts[0] + counts[1]; i++)
+        tensors[i] = i < counts[0] ? *weights_at(a, i) : *weights_at(b, i - counts[0]);
+    const weights_source source = {
+        .tensors = tensors, .count = counts[0] + counts[1], .close = pair_close, .user = p};
+    return weights_create(host, weights_name(a), &source, out, error);
+}
+
+/* The path of a tiny decoder's encoder: its own with "encoder" in the file's name; NULL where there is none.
+ */
+static char *encoder_beside(const base_host *host, const char *path) {
+    const char *slash = strrchr(path, '/'), *at = strstr(slash ? slash : path, "decoder");
+    char *other = at ? host_strdup(host, path) : NULL;
+    if (!other) return NULL;
+    memcpy(other + (at - path), "encoder", 7);
+    if (file_exists(other)) return other;
+    host_free(host, other);
+    return NULL;
+}
+
+/* Files of TAESD hold one half each. */
+static mzt_status add_encoder(model *m, const char *path, mzt_error *error) {
+    char *other = encoder_beside(m->host, path);
+    checkpoint c;
+    if (!other) return MZT_OK;
+    mzt_status status = checkpoint_open(m->host, other, &c, error);
+    host_free(m->host, other);
+    if (status >= 0) status = model_keep_file(m, &c, error);
+    if (status < 0 || !c.parts[MODEL_VAE].found || c.parts[MODEL_VAE].layout != CHECKPOINT_TAESD)
+        return status;
+    weights_set *encoder, *decoder = m->weights[MODEL_VAE];
+    TRY(checkpoint_view(&c, MODEL_VAE, &encoder, error));
+    m->weights[MODEL_VAE] = NULL;
+    TRY(join(m->host, decoder, encoder, &m->weights[MODEL_VAE], error));
+    return vae_config_detect(m->weights[MODEL_VAE], m->index.xl, &m->vae, error);
+}
+
 static mzt_status replace_vae(model *m, const char *path, mzt_error *error) {
     if (has_config(m->host, path)) return take_folder(m, path, MODEL_VAE, error);
     checkpoint c;
@@ -67,7 +132,8 @@ static mzt_status replace_vae(model *m, const char *path, mzt_error *error) {
     TRY(model_keep_file(m, &c, error));
     if (!c.parts[MODEL_VAE].found)
         return error_set(error, MZT_ERROR_UNSUPPORTED, "%s holds no autoencoder", path);
-    return model_take_part(m, &c, MODEL_VAE, error);
+    TRY(model_take_part(m, &c, MODEL_VAE, error));
+    return c.parts[MODEL_VAE].layout == CHECKPOINT_TAESD ? add_encoder(m, path, error) : MZT_OK;
 }
 
 /* Which of the two encoders a folder is for: the one with a projection is XL's second. */

@@ -1,0 +1,554 @@
+/* Files that people already have: a model as a single file in the original layout is the model that its
+ * folder is, tensor by tensor and picture by picture; parts from files of their own; tiny autoencoders;
+ * textual inversions; tokenizers found where they are looked for. */
+#define _XOPEN_SOURCE 700
+#define FOLDER        MZT_BINARY_DIR "/checkpoints-test"
+#include "tiny_model.h"
+
+#include "pipeline/autoencoder.h"
+#include "pipeline/convert.h"
+#include "pipeline/validate.h"
+#include "sample/random.h"
+
+static const char *const kinds[] = {"tiny-sd15", "tiny-sd21", "tiny-sdxl", "tiny-inpainting",
+                                    "tiny-distilled"};
+enum { KINDS = sizeof kinds / sizeof *kinds };
+
+static const char *path_of(const char *kind, const char *more) {
+    static char paths[16][1000];
+    static unsigned next;
+    char *path = paths[next++ % 16];
+    snprintf(path, sizeof paths[0], FOLDER "/%s%s", kind, more);
+    return path;
+}
+
+/* OpenCLIP's padding, which single files of Stable Diffusion 2 and XL mean. */
+static void put_padding(const char *kind, const char *tokenizer) {
+    static const char text[] = "{\"pad_token\": \"!\", \"model_max_length\": 77}";
+    char more[80];
+    snprintf(more, sizeof more, "/%s/tokenizer_config.json", tokenizer);
+    must(file_write(&host, path_of(kind, more), text, sizeof text - 1, &error));
+}
+
+static int begin_kinds(void **state) {
+    const synthetic_options options = {.type = DTYPE_F16, .seed = 5};
+    if (begin(state) != 0) return 1;
+    for (int i = 0; i < KINDS; i++) {
+        model *m;
+        const bool xl = strstr(kinds[i], "xl") || strstr(kinds[i], "distilled");
+        must(synthetic_model_write(&host, kinds[i], path_of(kinds[i], ""), &options, &error));
+        if (xl) put_padding(kinds[i], "tokenizer_2");
+        if (strstr(kinds[i], "sd21")) put_padding(kinds[i], "tokenizer");
+        must(model_open(&host, path_of(kinds[i], ""), &m, &error));
+        must(convert_to_file(m, path_of(kinds[i], ".safetensors"), CONVERT_KEEP, NULL, NULL, &error));
+        model_close(m);
+    }
+    return 0;
+}
+
+static model *open_single(const char *kind) {
+    const model_options options = {.tokenizer = path_of(kind, "/tokenizer"), .complete = true};
+    model *m;
+    must(model_open_with(&host, path_of(kind, ".safetensors"), &options, &m, &error));
+    return m;
+}
+
+static model *open_folder(const char *kind) {
+    model *m;
+    must(model_open(&host, path_of(kind, ""), &m, &error));
+    return m;
+}
+
+/* ------------------------------------------------------------------------------------------------ same -- */
+
+static void expect_same_tensors(const weights_set *a, const weights_set *b) {
+    assert_int_equal(weights_count(a), weights_count(b));
+    for (uint32_t i = 0; i < weights_count(a); i++) {
+        const weights_tensor *x = weights_at(a, i), *y = weights_find(b, x->name);
+        if (!y) fail_msg("%s is missing", x->name);
+        assert_int_equal(x->count, y->count);
+        assert_int_equal(x->rank, y->rank);
+        float *values[2];
+        for (int k = 0; k < 2; k++) {
+            values[k] = malloc(x->count * sizeof(float));
+            assert_non_null(values[k]);
+            must(weights_convert(k ? y : x, 0, x->count, DTYPE_F32, values[k], &error));
+        }
+        if (memcmp(values[0], values[1], x->count * sizeof(float)) != 0) fail_msg("%s differs", x->name);
+        free(values[0]);
+        free(values[1]);
+    }
+}
+
+static void expect_same_configurations(const model *a, const model *b) {
+    unet_config u = b->unet;
+    for (uint32_t level = 0; level < u.levels; level++) { /* depth of what is not there */
+        if (!u.down_attention[level])
+            memcpy(u.down_depth[level], a->unet.down_depth[level], sizeof u.down_depth[0]);
+        if (!u.up_attention[level]) memcpy(u.up_depth[level], a->unet.up_depth[level], sizeof u.up_depth[0]);
+    }
+    if (u.mid != UNET_MID_CROSS) u.mid_depth = a->unet.mid_depth;
+    memcpy(u.sample_size, a->unet.sample_size, sizeof u.sample_size);
+    assert_memory_equal(&u, &a->unet, sizeof u);
+    vae_config v = b->vae;
+    memcpy(v.sample_size, a->vae.sample_size, sizeof v.sample_size);
+    assert_memory_equal(&v, &a->vae, sizeof v);
+    for (int i = 0; i < 2; i++) {
+        clip_config t = b->text[i];
+        t.projection_channels = a->text[i].projection_channels; /* said, but not used, without a projection */
+        assert_memory_equal(&t, &a->text[i], sizeof t);
+    }
+    assert_int_equal(a->sampler.kind, b->sampler.kind);
+    assert_int_equal(a->sampler.prediction, b->sampler.prediction);
+    assert_int_equal(a->index.xl, b->index.xl);
+}
+
+static image picture_of(const model *m, const char *prompt, uint32_t size) {
+    generate_request r = small_request(prompt);
+    generate_result result;
+    r.steps = 2;
+    r.width = r.height = size;
+    must(pipeline_generate(m, cpu, &r, &result, &error));
+    image picture = result.images[0];
+    result.images[0] = (image){0};
+    generate_result_destroy(&result);
+    return picture;
+}
+
+static void expect_same_pictures(const model *a, const model *b, const char *prompt, const char *other,
+                                 bool same) {
+    image x = picture_of(a, prompt, 64), y = picture_of(b, other, 64);
+    assert_int_equal(x.width, y.width);
+    const int difference = memcmp(x.pixels, y.pixels, (size_t)x.width * x.height * x.channels);
+    if ((difference == 0) != same) fail_msg("%s: \"%s\" and \"%s\"", a->path, prompt, other);
+    image_free(&host, &x);
+    image_free(&host, &y);
+}
+
+static void test_single_is_folder(void **state) {
+    (void)state;
+    for (int i = 0; i < KINDS; i++) {
+        model *file = open_single(kinds[i]), *folder = open_folder(kinds[i]);
+        expect_same_configurations(file, folder);
+        for (int k = 0; k < MODEL_COMPONENT_COUNT; k++)
+            if (folder->weights[k]) expect_same_tensors(folder->weights[k], file->weights[k]);
+        expect_same_pictures(file, folder, "a red apple", "a red apple", true);
+        model_close(file);
+        model_close(folder);
+    }
+}
+
+/* Back into a folder, and once more into a file: nothing is lost on the way. */
+static void test_there_and_back(void **state) {
+    (void)state;
+    for (int i = 0; i < KINDS; i++) {
+        model *file = open_single(kinds[i]), *again;
+        must(convert_to_folder(file, path_of(kinds[i], "-back"), CONVERT_KEEP, NULL, NULL, &error));
+        must(model_open(&host, path_of(kinds[i], "-back"), &again, &error));
+        expect_same_configurations(file, again);
+        for (int k = 0; k < MODEL_COMPONENT_COUNT; k++)
+            if (file->weights[k]) expect_same_tensors(file->weights[k], again->weights[k]);
+        expect_same_pictures(file, again, "a big (red:1.3) apple", "a big (red:1.3) apple", true);
+        model_close(again);
+        model_close(file);
+    }
+}
+
+/* Rounding to bf16 is what convert does, and nothing else. */
+static void test_types(void **state) {
+    (void)state;
+    model *file = open_single("tiny-sd15"), *rounded;
+    const model_options options = {.tokenizer = path_of("tiny-sd15", "/tokenizer")};
+    must(convert_to_file(file, path_of("bf16", ".safetensors"), CONVERT_BF16, NULL, NULL, &error));
+    must(model_open_with(&host, path_of("bf16", ".safetensors"), &options, &rounded, &error));
+    for (uint32_t i = 0; i < weights_count(file->weights[MODEL_UNET]); i++) {
+        const weights_tensor *x = weights_at(file->weights[MODEL_UNET], i),
+                             *y = weights_find(rounded->weights[MODEL_UNET], x->name);
+        uint16_t expected[64], found[64];
+        const uint64_t count = x->count < 64 ? x->count : 64;
+        assert_non_null(y);
+        assert_int_equal(y->dtype, WEIGHTS_BF16);
+        must(weights_convert(x, 0, count, DTYPE_BF16, expected, &error));
+        must(weights_convert(y, 0, count, DTYPE_BF16, found, &error));
+        assert_memory_equal(expected, found, count * sizeof *found);
+    }
+    model_close(rounded);
+    model_close(file);
+}
+
+/* ------------------------------------------------------------------------------------------------ devices --
+ */
+
+typedef struct worst {
+    double error;
+    uint32_t wholes;
+} worst;
+
+static bool keep_worst(void *user, const validate_row *row, double share) {
+    worst *w = user;
+    (void)share;
+    if (strcmp(row->node, "(whole)") != 0) return true;
+    w->wholes++;
+    if (row->error > w->error) w->error = row->error;
+    return true;
+}
+
+static void test_against_reference(void **state) {
+    (void)state;
+    static const char *const some[] = {"tiny-sd15", "tiny-sdxl"};
+    for (int i = 0; i < 2; i++) {
+        worst w = {0};
+        const validate_request request = {.latent_size = 8, .report = keep_worst, .user = &w};
+        validate_summary summary;
+        model *m = open_single(some[i]);
+        must(validate_model(m, cpu, PRECISION_F32, &request, &summary, &error));
+        assert_int_equal(summary.failed, 0);
+        assert_true(w.wholes >= 4);
+        if (!(w.error <= 1e-3)) fail_msg("%s: %g", some[i], w.error);
+        model_close(m);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------ parts --
+ */
+
+/* One network of a file, as a file of its own without prefix. */
+static void cut_out(const char *kind, const char *prefix, const char *to) {
+    static weights_tensor list[2000];
+    weights_set *file;
+    uint32_t count = 0;
+    const size_t length = strlen(prefix);
+    must(weights_open(&host, path_of(kind, ".safetensors"), &file, &error));
+    for (uint32_t i = 0; i < weights_count(file); i++) {
+        const weights_tensor *t = weights_at(file, i);
+        if (strncmp(t->name, prefix, length) != 0) continue;
+        assert_true(count < 2000);
+        list[count] = *t;
+        list[count++].name += length;
+    }
+    assert_true(count > 0);
+    must(safetensors_save(&host, to, list, count, NULL, 0, &error));
+    weights_close(file);
+}
+
+static void test_parts(void **state) {
+    (void)state;
+    char unet[1000], vae[1000], text[1000], text2[1000];
+    snprintf(unet, sizeof unet, "%s", path_of("unet", ".safetensors"));
+    snprintf(vae, sizeof vae, "%s", path_of("vae", ".safetensors"));
+    snprintf(text, sizeof text, "%s", path_of("text", ".safetensors"));
+    snprintf(text2, sizeof text2, "%s", path_of("text2", ".safetensors"));
+    cut_out("tiny-sd15", "model.diffusion_model.", unet);
+    cut_out("tiny-sd15", "first_stage_model.", vae);
+    cut_out("tiny-sd15", "cond_stage_model.transformer.", text);
+    model *m, *whole = open_single("tiny-sd15");
+    model_options options = {.complete = true};
+    assert_int_equal(model_open_with(&host, unet, &options, &m, &error), MZT_ERROR_NOT_FOUND);
+    assert_non_null(strstr(error.message, "holds no autoencoder: give one with --vae FILE"));
+    options.vae = vae;
+    assert_int_equal(model_open_with(&host, unet, &options, &m, &error), MZT_ERROR_NOT_FOUND);
+    assert_non_null(strstr(error.message, "holds no text encoder: give one with --text-encoder FILE"));
+    options.text_encoders[0] = text;
+    options.tokenizer = path_of("tiny-sd15", "/tokenizer");
+    must(model_open_with(&host, unet, &options, &m, &error));
+    expect_same_pictures(m, whole, "an apple", "an apple", true);
+    model_close(m);
+    /* Component folders do as well. */
+    options.vae = path_of("tiny-sd15", "/vae");
+    options.text_encoders[0] = path_of("tiny-sd15", "/text_encoder");
+    options.tokenizer = path_of("tiny-sd15", "/tokenizer");
+    must(model_open_with(&host, unet, &options, &m, &error));
+    expect_same_pictures(m, whole, "an apple", "an apple", true);
+    model_close(m);
+    model_close(whole);
+    assert_int_equal(model_open(&host, vae, &m, &error), MZT_ERROR_UNSUPPORTED);
+    assert_non_null(strstr(error.message, "holds no UNet, only an autoencoder: give it with --vae"));
+    options = (model_options){.vae = text};
+    assert_int_equal(model_open_with(&host, unet, &options, &m, &error), MZT_ERROR_UNSUPPORTED);
+    assert_non_null(strstr(error.message, "holds no autoencoder"));
+    options = (model_options){.prediction = "w"};
+    assert_int_equal(model_open_with(&host, unet, &options, &m, &error), MZT_ERROR_INVALID);
+    assert_string_equal(error.message, "unknown prediction 'w': expected epsilon or v");
+    options.prediction = "v";
+    must(model_open_with(&host, unet, &options, &m, &error));
+    assert_int_equal(m->sampler.prediction, PREDICTION_V);
+    model_close(m);
+}
+
+/* ---------------------------------------------------------------------------------------- tiny autoencoders
+ * --
+ */
+
+typedef struct tiny_file {
+    weights_tensor list[200];
+    char names[200][60];
+    uint32_t count;
+} tiny_file;
+
+/* Layer `number` under diffusers' names (`half` "decoder") or the original ones (NULL), the same values. */
+static void add_layer(tiny_file *f, const char *half, const char *which, uint32_t number, const char *leaf,
+                      uint32_t cout, uint32_t cin, bool bias) {
+    for (int k = 0; k < 1 + bias; k++) {
+        const uint64_t count = k ? cout : 9ull * cin * cout;
+        const uint32_t shown = half ? number : number + (which[0] == 'd');
+        char *name = f->names[f->count];
+        snprintf(name, sizeof f->names[0], "%s%s%u%s.%s", half ? half : "", half ? ".layers." : "",
+                 (unsigned)shown, leaf, k ? "bias" : "weight");
+        float *values = malloc(count * sizeof *values);
+        assert_non_null(values);
+        random_normals(
+            9, number * 10u + (uint32_t)leaf[0] + (leaf[0] ? (uint32_t)leaf[6] : 0u) + (uint32_t)which[0], 0,
+            count, values);
+        for (uint64_t i = 0; i < count; i++)
+            values[i] *= k ? 0.05f : 1.2f / sqrtf(9.0f * (float)cin);
+        f->list[f->count++] = (weights_tensor){.name = name,
+                                               .dtype = WEIGHTS_F32,
+                                               .rank = k ? 1 : 4,
+                                               .shape = {cout, k ? 0 : cin, k ? 0 : 3, k ? 0 : 3},
+                                               .count = count,
+                                               .data = (const uint8_t *)values};
+    }
+}
+
+static uint32_t add_blocks(tiny_file *f, const char *half, const char *which, uint32_t number, uint32_t count,
+                           uint32_t c) {
+    static const char *const leaves[] = {".conv.0", ".conv.2", ".conv.4"};
+    for (uint32_t i = 0; i < count; i++, number++)
+        for (int k = 0; k < 3; k++)
+            add_layer(f, half, which, number, leaves[k], c, c, true);
+    return number;
+}
+
+/* TAESD's shape with 8 channels. */
+static void add_tiny(tiny_file *f, const char *half, const char *which) {
+    enum { C = 8 };
+    if (which[0] == 'e') {
+        uint32_t n = 0;
+        for (uint32_t level = 0; level < 4; level++) {
+            add_layer(f, half, which, n++, "", C, level ? C : 3, level == 0);
+            n = add_blocks(f, half, which, n, level ? 3 : 1, C);
+        }
+        add_layer(f, half, which, n, "", 4, C, true);
+        return;
+    }
+    add_layer(f, half, which, 0, "", C, 4, true);
+    uint32_t n = 2;
+    for (uint32_t level = 0; level < 4; level++) {
+        n = add_blocks(f, half, which, n, level < 3 ? 3 : 1, C) + (level < 3);
+        add_layer(f, half, which, n++, "", level < 3 ? C : 3, C, level == 3);
+    }
+}
+
+static void save_tiny(tiny_file *f, const char *path) {
+    must(safetensors_save(&host, path, f->list, f->count, NULL, 0, &error));
+    for (uint32_t i = 0; i < f->count; i++)
+        free((void *)(uintptr_t)f->list[i].data);
+    f->count = 0;
+}
+
+/* A picture there and back through the model's autoencoder, and the same on cpu-reference. */
+static void through(const model *m, float *picture_out) {
+    enum { SIDE = 16, LATENT = 2 };
+    static float picture[SIDE * SIDE * 3], latent[LATENT * LATENT * 4], logvar[LATENT * LATENT * 4],
+        back[2][SIDE * SIDE * 3], latents[2][LATENT * LATENT * 4];
+    executor *reference;
+    const model_wrap none = {false, false};
+    must(cpu_reference_create(&host, &reference, &error));
+    random_normals(4, 1, 0, SIDE * SIDE * 3, picture);
+    for (int i = 0; i < 2; i++) {
+        executor *e = i ? reference : cpu;
+        must(autoencoder_encode(m, e, PRECISION_F32, (shape4){1, SIDE, SIDE, 3}, none, picture, latent,
+                                logvar, NULL, &error));
+        memcpy(latents[i], latent, sizeof latent);
+        must(autoencoder_decode(m, e, PRECISION_F32, (shape4){1, LATENT, LATENT, 4}, none, latents[0],
+                                back[i], NULL, &error));
+    }
+    assert_true(logvar[0] == -30.0f);
+    double difference = 0, norm = 0;
+    for (int i = 0; i < SIDE * SIDE * 3; i++) {
+        difference += (double)(back[0][i] - back[1][i]) * (double)(back[0][i] - back[1][i]);
+        norm += (double)back[1][i] * (double)back[1][i];
+    }
+    assert_true(norm > 0 && sqrt(difference / norm) < 1e-3);
+    memcpy(picture_out, back[0], sizeof back[0]);
+    executor_destroy(reference);
+}
+
+static void test_tiny_autoencoders(void **state) {
+    (void)state;
+    static tiny_file f;
+    static float first[16 * 16 * 3], second[16 * 16 * 3];
+    char diffusers[1000], original[1000];
+    snprintf(diffusers, sizeof diffusers, "%s", path_of("taesd", ".safetensors"));
+    snprintf(original, sizeof original, "%s", path_of("taesd_decoder", ".safetensors"));
+    add_tiny(&f, "encoder", "encoder");
+    add_tiny(&f, "decoder", "decoder");
+    save_tiny(&f, diffusers);
+    add_tiny(&f, NULL, "encoder");
+    save_tiny(&f, path_of("taesd_encoder", ".safetensors"));
+    add_tiny(&f, NULL, "decoder");
+    save_tiny(&f, original);
+    model_options options = {.vae = diffusers, .tokenizer = path_of("tiny-sd15", "/tokenizer")};
+    model *a, *b;
+    must(model_open_with(&host, path_of("tiny-sd15", ".safetensors"), &options, &a, &error));
+    assert_true(a->vae.tiny);
+    assert_int_equal(vae_factor(&a->vae), 8);
+    options.vae = original;
+    must(model_open_with(&host, path_of("tiny-sd15", ".safetensors"), &options, &b, &error));
+    through(a, first);
+    through(b, second);
+    assert_memory_equal(first, second, sizeof first);
+    expect_same_pictures(a, b, "an apple", "an apple", true);
+    model_close(b);
+    /* As a folder with its own configuration. */
+    must(convert_to_folder(a, path_of("tiny-vae", ""), CONVERT_KEEP, NULL, NULL, &error));
+    must(model_open(&host, path_of("tiny-vae", ""), &b, &error));
+    expect_same_pictures(a, b, "an apple", "an apple", true);
+    assert_int_equal(convert_to_file(a, path_of("no", ".safetensors"), CONVERT_KEEP, NULL, NULL, &error),
+                     MZT_ERROR_UNSUPPORTED);
+    assert_non_null(strstr(error.message, "a tiny autoencoder could not be told from a single file"));
+    model_close(b);
+    model_close(a);
+}
+
+/* --------------------------------------------------------------------------------------- textual inversion
+ * --
+ */
+
+/* Vectors that are rows of the encoder's own table. */
+static void take_rows(const model *m, uint32_t index, const char *words, float *rows, uint32_t *count) {
+    uint32_t *ids;
+    const uint32_t c = m->text[index].channels;
+    const weights_tensor *table = weights_find(m->weights[index ? MODEL_TEXT_ENCODER_2 : MODEL_TEXT_ENCODER],
+                                               "text_model.embeddings.token_embedding.weight");
+    must(bpe_encode(m->tokenizer[index], words, strlen(words), &ids, count, &error));
+    for (uint32_t i = 0; i < *count; i++)
+        must(weights_convert(table, (uint64_t)ids[i] * c, c, DTYPE_F32, rows + (size_t)i * c, &error));
+    host_free(&host, ids);
+}
+
+/* A word with the rows of other words gives their picture. */
+static void expect_word(const char *kind, const char *name, const weights_tensor *tensors, uint32_t count,
+                        const char *word, const char *words) {
+    char path[1000];
+    snprintf(path, sizeof path, FOLDER "/%s.safetensors", name);
+    must(safetensors_save(&host, path, tensors, count, NULL, 0, &error));
+    const char *const paths[] = {path};
+    const model_options options = {
+        .tokenizer = path_of(kind, "/tokenizer"), .embeddings = paths, .embedding_count = 1};
+    model *m, *plain = open_single(kind);
+    must(model_open_with(&host, path_of(kind, ".safetensors"), &options, &m, &error));
+    char a[200], b[200];
+    snprintf(a, sizeof a, "one %s, and more", word);
+    snprintf(b, sizeof b, "one %s, and more", words);
+    expect_same_pictures(m, plain, a, b, true);
+    expect_same_pictures(m, plain, "one", b, false);
+    model_close(m);
+    model_close(plain);
+}
+
+static void test_embeddings(void **state) {
+    (void)state;
+    static float rows[2][77 * 128];
+    uint32_t count, count2;
+    const char *words = "red apple";
+    model *m = open_single("tiny-sd15");
+    take_rows(m, 0, words, rows[0], &count);
+    assert_true(count > 1);
+    weights_tensor t = {.name = "emb_params",
+                        .dtype = WEIGHTS_F32,
+                        .rank = 2,
+                        .shape = {count, 64},
+                        .count = count * 64ull,
+                        .data = (const uint8_t *)rows[0]};
+    expect_word("tiny-sd15", "my-Style", &t, 1, "My-style", words);
+    t.name = "<thing>";
+    expect_word("tiny-sd15", "learned_embeds", &t, 1, "<thing>", words);
+    expect_word("tiny-sd15", "learned_embeds", &t, 1, "learned_embeds", words);
+    model_close(m);
+    m = open_single("tiny-sdxl");
+    take_rows(m, 0, words, rows[0], &count);
+    take_rows(m, 1, words, rows[1], &count2);
+    weights_tensor both[] = {t, t};
+    both[0].name = "clip_l";
+    both[1].name = "clip_g";
+    both[1].shape[0] = count2;
+    both[1].shape[1] = 128;
+    both[1].count = count2 * 128ull;
+    both[1].data = (const uint8_t *)rows[1];
+    expect_word("tiny-sdxl", "both", both, 2, "both", words);
+    /* Not for this model. */
+    const char *paths[] = {path_of("both", ".safetensors"), path_of("both", ".safetensors")};
+    model_options options = {.tokenizer = path_of("tiny-sd15", "/tokenizer"), .embeddings = paths};
+    options.embedding_count = 1;
+    t.shape[0] = t.count / 32;
+    t.shape[1] = 32;
+    must(safetensors_save(&host, path_of("narrow", ".safetensors"), &t, 1, NULL, 0, &error));
+    paths[0] = path_of("narrow", ".safetensors");
+    model *none;
+    assert_int_equal(model_open_with(&host, path_of("tiny-sd15", ".safetensors"), &options, &none, &error),
+                     MZT_ERROR_UNSUPPORTED);
+    assert_non_null(strstr(error.message, "holds vectors of 32 values, made for another kind of model"));
+    both[0].name = "something";
+    must(safetensors_save(&host, path_of("other", ".safetensors"), both, 2, NULL, 0, &error));
+    paths[0] = path_of("other", ".safetensors");
+    assert_int_equal(model_open_with(&host, path_of("tiny-sdxl", ".safetensors"), &options, &none, &error),
+                     MZT_ERROR_UNSUPPORTED);
+    assert_non_null(strstr(error.message, "expected a tensor clip_l"));
+    model_close(m);
+}
+
+/* ------------------------------------------------------------------------------------------------ tokenizers
+ * --
+ */
+
+static void test_tokenizers(void **state) {
+    (void)state;
+    const char *shared = getenv("MZT_SHARED");
+    char vocabulary[1000];
+    snprintf(vocabulary, sizeof vocabulary, "%s/data/clip", shared ? shared : MZT_SOURCE_DIR "/../shared");
+    char single[1000];
+    snprintf(single, sizeof single, "%s", path_of("tiny-sd21", ".safetensors"));
+    model *m;
+    must(model_open(&host, single, &m, &error));
+    assert_null(m->tokenizer[0]);
+    generate_request r = small_request("an apple");
+    generate_result result;
+    assert_int_equal(pipeline_generate(m, cpu, &r, &result, &error), MZT_ERROR_NOT_FOUND);
+    assert_non_null(
+        strstr(error.message, "put bpe_simple_vocab_16e6.txt.gz of the public openai/CLIP repository"));
+    model_close(m);
+    if (!file_exists(vocabulary)) {
+        printf("skipped: CLIP's vocabulary is not in %s\n", vocabulary);
+        return;
+    }
+    const model_options options = {.data_folder = vocabulary};
+    must(model_open_with(&host, single, &options, &m, &error));
+    assert_non_null(m->tokenizer[0]);
+    assert_int_equal(bpe_id_count(m->tokenizer[0]), 49408);
+    assert_int_equal(bpe_padding_id(m->tokenizer[0]), 0); /* OpenCLIP's */
+    expect_same_pictures(m, m, "an apple", "a pear", false);
+    /* Written into a folder, it is the same tokenizer. */
+    model *folder;
+    must(convert_to_folder(m, path_of("with-words", ""), CONVERT_KEEP, NULL, NULL, &error));
+    must(model_open(&host, path_of("with-words", ""), &folder, &error));
+    expect_same_pictures(m, folder, "An astronaut's caf\xc3\xa9, 42!", "An astronaut's caf\xc3\xa9, 42!",
+                         true);
+    model_close(folder);
+    model_close(m);
+}
+
+int main(void) {
+    host = host_make(NULL);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_single_is_folder),
+        cmocka_unit_test(test_there_and_back),
+        cmocka_unit_test(test_types),
+        cmocka_unit_test(test_against_reference),
+        cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_tiny_autoencoders),
+        cmocka_unit_test(test_embeddings),
+        cmocka_unit_test(test_tokenizers),
+    };
+    return cmocka_run_group_tests_name("checkpoints", tests, begin_kinds, end);
+}
