@@ -7,10 +7,14 @@
 #include "train/denoiser_internal.h"
 #include "train/lora.h"
 
+static bool ends_with(const char *text, const char *end) {
+    const size_t n = strlen(text), m = strlen(end);
+    return n > m && strcmp(text + n - m, end) == 0;
+}
+
 /* A folder with model_index.json, or a file. */
 static bool is_whole_model(const base_host *host, const char *path) {
-    const size_t n = strlen(path);
-    if (n > 12 && strcmp(path + n - 12, ".safetensors") == 0) return true;
+    if (ends_with(path, ".safetensors") || ends_with(path, ".gguf")) return true;
     char *index = path_join(host, path, "model_index.json");
     const bool found = index && file_exists(index);
     host_free(host, index);
@@ -73,7 +77,7 @@ static mzt_status adopt_networks(denoiser_task *t, mzt_error *error) {
     if (model_is_xl(m))
         return error_set(error, MZT_ERROR_UNSUPPORTED, "%s: models with two text encoders cannot be trained",
                          m->path);
-    if (!m->tokenizer[0]) return error_set(error, MZT_ERROR_NOT_FOUND, "%s has no tokenizer", m->path);
+    if (!m->tokenizer[0]) return model_no_tokenizer(m, 0, error);
     TRY(train_config_check_unet(&m->unet, m->path, error));
     c->unet = m->unet;
     TRY(adopt_process(t, error));
