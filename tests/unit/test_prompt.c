@@ -12,6 +12,7 @@
 #include "alloc_count.h"
 #include "text/clean.h"
 #include "text/prompt.h"
+#include "text/prompt_tags.h"
 
 static base_host host;
 static mzt_error error;
@@ -275,6 +276,35 @@ static void test_weigh(void **state) {
         assert_true(hidden[i] == 0);
 }
 
+/* Tags name files and are left out; what only looks like one is text. */
+static void test_tags(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *rest, *name, *scale; /* of the first tag; name NULL: there is none */
+    } cases[] = {
+        {"a cat <lora:ink:0.7>, blue", "a cat , blue", "ink", "0.7"},
+        {"<lora:ink><lyco:rain:-1>", "", "ink", ""},
+        {"a <b <lora:x y:1:2> c", "a <b  c", "x y", "1:2"},
+        {"a <lora:> <lora:ink", "a <lora:> <lora:ink", NULL, NULL},
+        {"a <lora:in<lora:k:1>", "a <lora:in", "k", "1"},
+        {"<hypernet:a:1> (b:1.2)", "<hypernet:a:1> (b:1.2)", NULL, NULL},
+        {"", "", NULL, NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        prompt_tag tag;
+        char *rest = prompt_without_tags(&host, cases[i].text);
+        assert_non_null(rest);
+        assert_string_equal(rest, cases[i].rest);
+        host_free(&host, rest);
+        assert_int_equal(prompt_tag_find(cases[i].text, &tag), cases[i].name != NULL);
+        if (!cases[i].name) continue;
+        assert_int_equal(tag.name_length, strlen(cases[i].name));
+        assert_memory_equal(tag.name, cases[i].name, tag.name_length);
+        assert_int_equal(tag.scale_length, strlen(cases[i].scale));
+        assert_memory_equal(tag.scale, cases[i].scale, tag.scale_length);
+    }
+}
+
 static void test_out_of_memory(void **state) {
     (void)state;
     for (long fail_at = 1;; fail_at++) {
@@ -304,6 +334,7 @@ int main(void) {
         cmocka_unit_test(test_weights),      cmocka_unit_test(test_what_is_text),
         cmocka_unit_test(test_break),        cmocka_unit_test(test_limits),
         cmocka_unit_test(test_short_chunks), cmocka_unit_test(test_comma_reach),
-        cmocka_unit_test(test_weigh),        cmocka_unit_test(test_out_of_memory)};
+        cmocka_unit_test(test_weigh),        cmocka_unit_test(test_tags),
+        cmocka_unit_test(test_out_of_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
