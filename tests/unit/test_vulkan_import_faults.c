@@ -18,6 +18,7 @@
 enum { DEVICES = 8, BUDGET = 300, COUNT = 512 };
 
 static vulkan_host h;
+static vulkan_host_counts used; /* what had been called when `attempt` began to destroy things */
 
 /* Ops whose shaders software devices translate quickly: y = x + w (a weight), x = 2 y, as a picture of 4
  * channels. */
@@ -136,6 +137,7 @@ static mzt_status attempt(const base_host *host, bool staging, mzt_error *error)
     mzt_status status = vulkan_executor_import(host, &options, &from, &e, error);
     if (status == MZT_OK) status = use(e, &l, &t, &g, error);
     if (status == MZT_ERROR_DEVICE_LOST) expect_latch(e, &l, g, &t);
+    used = h.counts;
     program_destroy(g);
     executor_destroy(e);
     vulkan_host_target_destroy(&h, &t);
@@ -153,9 +155,7 @@ static uint32_t fail_everywhere(occasion at, bool staging, mzt_status expected) 
         h.lose_at_wait = at == AT_WAIT ? n : 0;
         h.fail_at = at == AT_CALL ? n : 0;
         mzt_status status = attempt(&h.host, staging, &error);
-        uint32_t occasions = at == AT_SUBMIT ? h.counts.submissions
-                             : at == AT_WAIT ? h.counts.waits
-                                             : h.counts.fallible;
+        uint32_t occasions = at == AT_SUBMIT ? used.submissions : at == AT_WAIT ? used.waits : used.fallible;
         bool reached = occasions >= n;
         if (reached && status != expected && !(at == AT_CALL && status == MZT_OK))
             fail_msg("failure %u: status %d, expected %d: %s", n, status, expected, error.message);
