@@ -254,17 +254,27 @@ void lora_term_destroy(const base_host *host, lora_term *term) {
 /* ------------------------------------------------------------------------------------------------------------
  * adding -- */
 
-/* out[j] += sum over k of u[k] d[k][j], four k at a time. The order of the sum is the same for every range.
- */
+/* out[j] += sum over k < 4 of u[k] d[k][j]. Loops of a fixed length become vector instructions at -O2, others
+ * do not. */
+static void add_four(float *restrict out, const float u[4], const float *restrict d, uint64_t stride,
+                     size_t count) {
+    enum { WIDTH = 16 };
+    const float *d0 = d, *d1 = d0 + stride, *d2 = d1 + stride, *d3 = d2 + stride;
+    const float u0 = u[0], u1 = u[1], u2 = u[2], u3 = u[3];
+    size_t j = 0;
+    for (; j + WIDTH <= count; j += WIDTH)
+        for (size_t i = j; i < j + WIDTH; i++)
+            out[i] += (u0 * d0[i] + u1 * d1[i]) + (u2 * d2[i] + u3 * d3[i]);
+    for (; j < count; j++)
+        out[j] += (u0 * d0[j] + u1 * d1[j]) + (u2 * d2[j] + u3 * d3[j]);
+}
+
+/* out[j] += sum over k of u[k] d[k][j]. The order of the sum is the same for every range. */
 static void add_product(float *restrict out, const float *u, const float *restrict d, uint64_t rank,
                         uint64_t stride, size_t count) {
     uint64_t k = 0;
-    for (; k + 4 <= rank; k += 4) {
-        const float *d0 = d + k * stride, *d1 = d0 + stride, *d2 = d1 + stride, *d3 = d2 + stride;
-        const float u0 = u[k], u1 = u[k + 1], u2 = u[k + 2], u3 = u[k + 3];
-        for (size_t j = 0; j < count; j++)
-            out[j] += (u0 * d0[j] + u1 * d1[j]) + (u2 * d2[j] + u3 * d3[j]);
-    }
+    for (; k + 4 <= rank; k += 4)
+        add_four(out, u + k, d + k * stride, stride, count);
     for (; k < rank; k++)
         for (size_t j = 0; j < count; j++)
             out[j] += u[k] * d[k * stride + j];
