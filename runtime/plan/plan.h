@@ -72,7 +72,8 @@ typedef struct plan_dispatch {
     op_params params;
 } plan_dispatch;
 
-/* A run of dispatches. A denoising plan has "setup" (run once) and "step" (run once per network evaluation); others "main". */
+/* A run of dispatches. A denoising plan has "setup" (run once) and "step" (run once per network evaluation), a training plan may
+ * have "update" (after the steps of all batches) besides; others have "main". */
 typedef struct plan_phase {
     uint32_t name;
     uint32_t first, count;

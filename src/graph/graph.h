@@ -214,8 +214,8 @@ typedef struct graph_options {
 } graph_options;
 
 /* Runs the passes in order, lowers to a plan, places barriers and checks the plan. The graph is changed by this: compile once.
- * Phases: if the graph has varying inputs or states, "setup" holds every node that does not depend on them and "step" the rest;
- * otherwise all is "main". UNSUPPORTED names the node that cannot be cut to fit max_range. */
+ * Phases: if the graph has varying inputs or states, "setup" holds every node that does not depend on them, "step" the rest, and
+ * "update" what was described after graph_begin_update; otherwise all is "main". UNSUPPORTED names the node that cannot be cut to fit max_range. */
 mzt_status graph_compile(graph *g, const graph_options *options, plan **out, mzt_error *error);
 
 /* The passes, one file each. */

@@ -173,7 +173,7 @@ static mzt_status open_step(run *r) {
     char line[420];
     TRY(train_step_create(r->task, &r->step, r->error));
     if (r->state)
-        TRY(train_step_load(&r->step, r->state, r->error));
+        TRY(train_step_load(&r->step, r->state, &r->config->optimizer, r->error));
     else
         TRY(train_step_begin(&r->step, r->task, r->error));
     TRY(train_step_freeze(&r->step, r->task, r->error));
@@ -182,9 +182,9 @@ static mzt_status open_step(run *r) {
     if (r->request->profile) TRY(train_profile_create(r->host, r->step.network.plan, &r->profile, r->error));
     int length = snprintf(
         line, sizeof line, "%.3f of %.3f million parameters, %.2f GFLOP a step of %llu, %.1f MiB on %s",
-        (double)r->step.parameters / 1e6, (double)(r->step.parameters + r->step.frozen) / 1e6, (double)r->step.flops * ranks_count(r->request->ranks) / 1e9,
-        (unsigned long long)step_pictures(r), (double)program_memory(r->step.network.program) / 1048576.0,
-        r->context.device->limits.name);
+        (double)r->step.parameters / 1e6, (double)(r->step.parameters + r->step.frozen) / 1e6,
+        (double)r->step.flops * ranks_count(r->request->ranks) / 1e9, (unsigned long long)step_pictures(r),
+        (double)program_memory(r->step.network.program) / 1048576.0, r->context.device->limits.name);
     if (r->request->ranks)
         snprintf(line + length, sizeof line - (size_t)length, ", and on %u more",
                  (unsigned)(r->request->ranks->count - 1));
@@ -421,7 +421,8 @@ static mzt_status loop(run *r) {
         if (ranks_is_first(q->ranks)) TRY(keep_records(r));
         TRY(ask_to_stop(r, &stop));
     }
-    if (r->profile.seconds && !(stop & INTERRUPTED)) train_profile_report(&r->profile, 0, q->line, q->user);
+    if (r->profile.seconds && !(stop & INTERRUPTED) && ranks_is_first(q->ranks))
+        train_profile_report(&r->profile, 0, q->line, q->user);
     TRY(save(r));
     if (stop & INTERRUPTED) return MZT_CANCELLED;
     return r->next > r->first ? look(r) : MZT_OK;

@@ -259,14 +259,17 @@ mzt_status train_step_save(train_step *s, train_task *task, checkpoint_writer *c
     return save_state(s, task, c, metadata, metadata_count, error);
 }
 
-mzt_status train_step_load(train_step *s, const safetensors_file *state, mzt_error *error) {
+mzt_status train_step_load(train_step *s, const safetensors_file *state, const optimizer_config *optimizer,
+                           mzt_error *error) {
     const plan *p = s->network.plan;
+    TRY(optimizer_set_scale(s->network.program, optimizer->loss_scale, error));
     for (uint32_t i = 0; i < p->buffer_count; i++) {
         const plan_buffer *buffer = &p->buffers[i];
         if (!is_kept(p, buffer)) continue;
         const char *name = plan_string(p, buffer->name);
         const weights_tensor *t = safetensors_find(state, name);
         const uint64_t count = buffer->bytes / dtype_size((dtype)buffer->dtype);
+        if (!t && i == s->scale) continue; /* until now the run was not in f16 */
         if (!t || t->count != count || t->dtype != weights_dtype_of((dtype)buffer->dtype))
             return error_set(error, MZT_ERROR_FORMAT,
                              "%s: state \"%.200s\": expected %llu values of %s, found %llu; was the "

@@ -12,7 +12,7 @@ typedef struct train_step {
                                phase of its own, else PLAN_NONE */
     uint32_t table, counter, part, norm, scale; /* buffers; part, scale: PLAN_NONE where there is none */
     uint32_t loss_count, losses[TASK_LOSSES_MAX];
-    bool set_up; /* what depends on constants alone has been computed */
+    bool set_up;      /* what depends on constants alone has been computed */
     uint32_t batches; /* whose gradients are added up: all that make up a step, on all ranks */
     uint64_t parameters, frozen, flops; /* values that are trained, that are not; of one step, on this rank */
 } train_step;
@@ -38,7 +38,8 @@ mzt_status train_step_save(train_step *s, train_task *task, checkpoint_writer *c
 
 /* Loads every state from a checkpoint's training_state.safetensors; FORMAT names the first that is missing or
  * differs in size. */
-mzt_status train_step_load(train_step *s, const safetensors_file *state, mzt_error *error);
+mzt_status train_step_load(train_step *s, const safetensors_file *state, const optimizer_config *optimizer,
+                           mzt_error *error);
 
 /* What a step came to. */
 typedef struct train_step_result {

@@ -312,6 +312,23 @@ static void test_overflow(void **state) {
     executor_destroy(e);
 }
 
+/* What was begun in f32 goes on in f16, with a scale that begins anew. */
+static void test_other_precision(void **state) {
+    (void)state;
+    train_folders f;
+    train_folders_make(&host, &f, autoencoder_json);
+    train_request request = {
+        .kind = TRAIN_AUTOENCODER, .data = f.data, .config = f.config, .output = f.output, .steps = 3};
+    run(&request, MZT_OK);
+    train_folders_configure(&host, &f,
+                            "{\"resolution\": 16, \"batch\": 4, \"precision\": \"f16\", " DATA OPTIMIZER
+                            "}, " TRAIN_RUNS_VAE "}");
+    request.steps = 6;
+    request.resume = true;
+    run(&request, MZT_OK);
+    train_data_remove(f.root);
+}
+
 /* The same on a Vulkan device with f16 storage; and the first steps there are those of the CPU. */
 static void test_half_vulkan(void **state) {
     (void)state;
@@ -340,7 +357,7 @@ int main(void) {
         cmocka_unit_test(test_accumulated), cmocka_unit_test(test_recomputed),
         cmocka_unit_test(test_shared),      cmocka_unit_test(test_shared_mistakes),
         cmocka_unit_test(test_half),        cmocka_unit_test(test_overflow),
-        cmocka_unit_test(test_half_vulkan),
+        cmocka_unit_test(test_half_vulkan), cmocka_unit_test(test_other_precision),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,7 +8,7 @@
 /* What every subcommand is handed. */
 typedef struct command_context {
     base_host host;
-    bool silent; /* main prints no error: another process does */
+    bool silent; /* neither errors nor warnings are printed: another process does that */
 } command_context;
 
 /* A subcommand: reads its arguments (those after its name), works, and returns. A failure's message is printed by main.

@@ -42,8 +42,8 @@ static void on_interrupt(int signal_number) {
 }
 
 static void print_log(void *user, mzt_log_level level, const char *line) {
-    (void)user;
-    if (level >= MZT_LOG_WARNING) fprintf(stderr, "warning: %s\n", line);
+    const command_context *context = user;
+    if (level >= MZT_LOG_WARNING && !context->silent) fprintf(stderr, "warning: %s\n", line);
 }
 
 static void print_usage(FILE *out) {
@@ -72,8 +72,9 @@ int main(int argc, char **argv) {
         printf("mezzotint %s%s\n", MZT_VERSION_STRING, ranks_mpi_built() ? ", with MPI" : "");
         return 0;
     }
-    const mzt_hooks hooks = {.log = print_log};
-    command_context context = {.host = host_make(&hooks)};
+    command_context context = {.silent = false};
+    const mzt_hooks hooks = {.user = &context, .log = print_log};
+    context.host = host_make(&hooks);
     signal(SIGINT, on_interrupt);
     const char *names[COMMAND_COUNT];
     for (int i = 0; i < COMMAND_COUNT; i++) {
