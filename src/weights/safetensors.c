@@ -56,21 +56,21 @@ static mzt_status split_file(const char *name, const uint8_t *bytes, uint64_t si
     if (size < 8)
         return error_set(error, MZT_ERROR_FORMAT, "%s: %llu bytes, too short for a safetensors file", name,
                          (unsigned long long)size);
+    bool zip = memcmp(bytes, "PK\3\4", 4) == 0,
+         pickle = bytes[0] == 0x80 && bytes[1] >= 2 && bytes[1] <= 5 &&
+                  (bytes[2] == '}' || bytes[2] == 'c' || bytes[2] == 0x8a);
     uint64_t length = load_u64_le(bytes);
-    if (length > SAFETENSORS_HEADER_LIMIT || length > size - 8) {
-        bool zip = memcmp(bytes, "PK\3\4", 4) == 0,
-             pickle = bytes[0] == 0x80 && bytes[1] >= 2 && bytes[1] <= 5;
-        if (zip || pickle)
-            return error_set(error, MZT_ERROR_UNSUPPORTED,
-                             "%s: a pickled PyTorch file, not safetensors; convert it once with "
-                             "safetensors.torch.save_file",
-                             name);
-        if (length > SAFETENSORS_HEADER_LIMIT)
-            return error_set(error, MZT_ERROR_FORMAT, "%s: header of %llu bytes, more than the limit of %lu",
-                             name, (unsigned long long)length, (unsigned long)SAFETENSORS_HEADER_LIMIT);
+    if (zip || (pickle && (length > size - 8 || bytes[8] != '{')))
+        return error_set(error, MZT_ERROR_UNSUPPORTED,
+                         "%s: a pickled PyTorch file, not safetensors; convert it once with "
+                         "safetensors.torch.save_file",
+                         name);
+    if (length > SAFETENSORS_HEADER_LIMIT)
+        return error_set(error, MZT_ERROR_FORMAT, "%s: header of %llu bytes, more than the limit of %lu",
+                         name, (unsigned long long)length, (unsigned long)SAFETENSORS_HEADER_LIMIT);
+    if (length > size - 8)
         return error_set(error, MZT_ERROR_FORMAT, "%s: header of %llu bytes in a file of %llu (truncated?)",
                          name, (unsigned long long)length, (unsigned long long)size);
-    }
     if (length == 0 || bytes[8] != '{')
         return error_set(error, MZT_ERROR_FORMAT,
                          "%s: header does not begin with '{': not a safetensors file", name);
