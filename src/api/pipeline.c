@@ -72,10 +72,8 @@ static mzt_status prepare(mzt_pipeline *p, uint64_t budget_us, mzt_error *error)
     if (p->generator.turns) return MZT_OK;
     for (uint32_t i = 0; i < p->part_count; i++) {
         network *n;
-        const bool there = generator_has(&p->generator, &p->parts[i]);
         mzt_status status = generator_need(&p->generator, &p->parts[i], budget_us, &n, error);
         if (status != MZT_OK) return status;
-        if (!there && budget_us != BUDGET_UNLIMITED && i + 1 < p->part_count) return MZT_PENDING;
     }
     return MZT_OK;
 }

@@ -1,16 +1,21 @@
 /* Loading weights; see load.h. */
 #include "model/load.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/threads.h"
 
 #define STAGING_BYTES (16u << 20)
 #define WHOLE_BLOCKS  256u /* so many elements, or rows, are whole blocks of every type */
 
-typedef struct loader {
+typedef struct model_loader {
     const base_host *host;
     program *target;
     const weights_set *weights;
+    const weights_tensor **used; /* [piece_count] */
+    uint32_t next;               /* piece */
     uint8_t *staging;
     uint64_t staging_bytes;
 } loader;
@@ -118,32 +123,64 @@ static int compare_tensors(const void *a, const void *b) {
     return strcmp((*x)->name, (*y)->name);
 }
 
-static void report_unused(const loader *l, const weights_tensor **used, uint32_t count) {
+static void report_unused(const loader *l) {
+    const uint32_t count = l->target->plan->piece_count;
     uint32_t distinct = count > 0;
-    qsort(used, count, sizeof *used, compare_tensors);
+    qsort(l->used, count, sizeof *l->used, compare_tensors);
     for (uint32_t i = 1; i < count; i++)
-        distinct += used[i] != used[i - 1];
+        distinct += l->used[i] != l->used[i - 1];
     if (distinct < weights_count(l->weights))
         host_log(l->host, MZT_LOG_DEBUG, "%s: %u of %u tensors are not used", weights_name(l->weights),
                  (unsigned)(weights_count(l->weights) - distinct), (unsigned)weights_count(l->weights));
 }
 
-mzt_status model_load(const base_host *host, program *target, const weights_set *weights, mzt_error *error) {
-    loader l = {.host = host, .target = target, .weights = weights};
+mzt_status model_loader_create(const base_host *host, program *target, const weights_set *weights,
+                               model_loader **out, mzt_error *error) {
     const plan *p = target->plan;
+    *out = NULL;
+    loader *l = host_calloc(host, 1, sizeof *l);
+    if (!l) return error_memory(error, "weights in transit", sizeof *l);
+    *l = (loader){.host = host, .target = target, .weights = weights};
+    l->used = host_calloc(host, p->piece_count, sizeof *l->used);
     mzt_status status = MZT_OK;
-    const weights_tensor **used = host_calloc(host, p->piece_count, sizeof *used);
-    if (!used) return error_memory(error, "the list of weights", (uint64_t)p->piece_count * sizeof *used);
+    if (!l->used)
+        status = error_memory(error, "the list of weights", (uint64_t)p->piece_count * sizeof *l->used);
     /* All names and shapes first: a wrong checkpoint is refused before anything is written. */
     for (uint32_t i = 0; i < p->piece_count && status == MZT_OK; i++)
-        status = find(&l, &p->pieces[i], &used[i], error);
-    for (uint32_t i = 0; i < p->piece_count && status == MZT_OK; i++) {
-        const plan_piece *piece = &p->pieces[i];
-        bool filters = piece->packing == PLAN_PACK_CONV_OHWI;
-        status = filters ? load_filters(&l, piece, used[i], error) : load_plain(&l, piece, used[i], error);
+        status = find(l, &p->pieces[i], &l->used[i], error);
+    if (status < 0)
+        model_loader_destroy(l);
+    else
+        *out = l;
+    return status;
+}
+
+mzt_status model_loader_advance(model_loader *l, double deadline, mzt_error *error) {
+    const plan *p = l->target->plan;
+    while (l->next < p->piece_count) {
+        const plan_piece *piece = &p->pieces[l->next];
+        const weights_tensor *tensor = l->used[l->next++];
+        if (piece->packing == PLAN_PACK_CONV_OHWI)
+            TRY(load_filters(l, piece, tensor, error));
+        else
+            TRY(load_plain(l, piece, tensor, error));
+        if (l->next < p->piece_count && clock_seconds() >= deadline) return MZT_PENDING;
     }
-    if (status == MZT_OK) report_unused(&l, used, p->piece_count);
-    host_free(host, l.staging);
-    host_free(host, used);
+    report_unused(l);
+    return MZT_OK;
+}
+
+void model_loader_destroy(model_loader *l) {
+    if (!l) return;
+    host_free(l->host, l->staging);
+    host_free(l->host, l->used);
+    host_free(l->host, l);
+}
+
+mzt_status model_load(const base_host *host, program *target, const weights_set *weights, mzt_error *error) {
+    loader *l;
+    TRY(model_loader_create(host, target, weights, &l, error));
+    mzt_status status = model_loader_advance(l, INFINITY, error);
+    model_loader_destroy(l);
     return status;
 }

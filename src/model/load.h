@@ -12,4 +12,14 @@
  * Thread-safety: that of the program. */
 mzt_status model_load(const base_host *host, program *target, const weights_set *weights, mzt_error *error);
 
+/* The same in slices, between two tensors of the checkpoint. */
+typedef struct model_loader model_loader;
+
+/* Finds all tensors; program and weights must outlive the loader. */
+mzt_status model_loader_create(const base_host *host, program *target, const weights_set *weights,
+                               model_loader **out, mzt_error *error);
+/* Writes until `deadline` in clock_seconds, but one tensor at least: PENDING until all are written. */
+mzt_status model_loader_advance(model_loader *l, double deadline, mzt_error *error);
+void model_loader_destroy(model_loader *l); /* NULL is accepted */
+
 #endif

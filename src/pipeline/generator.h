@@ -13,8 +13,10 @@ typedef struct generator {
     bool turns;            /* one network at a time is on the device; otherwise they stay */
     uint64_t memory_limit; /* bytes of all networks at once; 0: none */
     struct {
-        bool there;
+        bool there; /* ready to be used */
+        bool begun; /* `maker` is at work */
         part_spec spec;
+        network_maker maker;
         network network;
     } parts[PART_KIND_COUNT];
     bool map_known; /* `map` is that of this model */

@@ -1,8 +1,10 @@
 /* A network on a device; see network.h. */
 #include "pipeline/network.h"
 
+#include <math.h>
 #include <string.h>
 
+#include "base/threads.h"
 #include "model/load.h"
 
 mzt_status precision_parse(const char *text, precision *out, mzt_error *error) {
@@ -63,10 +65,49 @@ mzt_status network_prepare(executor *e, graph *g, network *out, mzt_error *error
     return status;
 }
 
+mzt_status network_make_begin(executor *e, graph *g, const weights_set *weights, network *out,
+                              network_maker *maker, mzt_error *error) {
+    const graph_options options = {.max_range = e->limits.max_range};
+    *out = (network){0};
+    *maker = (network_maker){.e = e, .weights = weights};
+    mzt_status status = graph_compile(g, &options, &out->plan, error);
+    graph_destroy(g);
+    if (status >= 0) status = reserve_scratch(e->host, out, error);
+    if (status >= 0) status = executor_prepare_begin(e, out->plan, &out->program, error);
+    return status;
+}
+
+mzt_status network_make_advance(network_maker *maker, network *n, uint64_t budget_us, mzt_error *error) {
+    const bool endless = budget_us == BUDGET_UNLIMITED;
+    const double deadline = endless ? INFINITY : clock_seconds() + (double)budget_us * 1e-6;
+    if (!maker->built) {
+        mzt_status status = program_prepare_advance(n->program, budget_us, NULL, error);
+        if (status != MZT_OK) return status;
+        maker->built = true;
+        if (!endless) return MZT_PENDING;
+    }
+    if (!maker->loaded) {
+        if (maker->weights && !maker->loader)
+            TRY(model_loader_create(maker->e->host, n->program, maker->weights, &maker->loader, error));
+        mzt_status status = maker->loader ? model_loader_advance(maker->loader, deadline, error) : MZT_OK;
+        if (status != MZT_OK) return status;
+        maker->loaded = true;
+        TRY(program_queue_seal(n->program, error));
+        if (!endless) return MZT_PENDING;
+    }
+    return program_prepare_advance(n->program, budget_us, NULL, error);
+}
+
+void network_make_end(network_maker *maker) {
+    model_loader_destroy(maker->loader);
+    *maker = (network_maker){.e = NULL};
+}
+
 mzt_status network_create(executor *e, graph *g, const weights_set *weights, network *out, mzt_error *error) {
-    mzt_status status = network_prepare(e, g, out, error);
-    if (status >= 0 && weights) status = model_load(e->host, out->program, weights, error);
-    if (status >= 0) status = program_seal(out->program, error);
+    network_maker maker;
+    mzt_status status = network_make_begin(e, g, weights, out, &maker, error);
+    if (status >= 0) status = network_make_advance(&maker, out, BUDGET_UNLIMITED, error);
+    network_make_end(&maker);
     if (status < 0) network_destroy(out);
     return status;
 }
@@ -137,10 +178,6 @@ mzt_status network_task_phase(network *n, const char *phase, uint32_t repeat, ne
 }
 
 mzt_status network_task_advance(network_task *task, uint64_t budget_us, mzt_error *error) {
-    if (!task->n->program->owner->functions->begin) { /* an executor that does not run in slices */
-        const run_control control = {.repeat = task->repeat};
-        return program_run(task->n->program, task->first, task->count, &control, error);
-    }
     if (!task->running) TRY(program_begin(task->n->program, task->first, task->count, task->repeat, error));
     task->running = true;
     mzt_status status = program_advance(task->n->program, budget_us, &task->progress, error);

@@ -42,6 +42,22 @@ mzt_status network_get(network *n, const char *name, float *values, uint64_t cou
 /* Runs the one phase of a plan without a step loop. */
 mzt_status network_run(network *n, mzt_error *error);
 
+/* network_create in slices. Zeroed: nothing is being made. */
+typedef struct network_maker {
+    executor *e;
+    const weights_set *weights;
+    struct model_loader *loader;
+    bool built, loaded; /* the device's code; the weights */
+} network_maker;
+
+/* Compiles and allocates (the graph is used up, and destroyed in every case). `out` is ready once
+ * network_make_advance has returned OK. Whatever happens, end with network_make_end. */
+mzt_status network_make_begin(executor *e, graph *g, const weights_set *weights, network *out,
+                              network_maker *maker, mzt_error *error);
+/* Builds device code and uploads for about `budget_us`: PENDING until all is done. */
+mzt_status network_make_advance(network_maker *maker, network *n, uint64_t budget_us, mzt_error *error);
+void network_make_end(network_maker *maker);
+
 /* A range of dispatches run in slices. Zeroed: nothing runs. */
 typedef struct network_task {
     network *n;

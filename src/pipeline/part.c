@@ -118,13 +118,28 @@ graph *part_describe(const model *m, dtype type, const part_spec *spec, mzt_erro
     return g;
 }
 
-mzt_status part_create(const model *m, executor *e, precision p, const part_spec *spec, network *out,
-                       mzt_error *error) {
+static mzt_status named(mzt_status status, const part_spec *spec, mzt_error *error) {
+    return status < 0 ? error_prefix(error, "%s: ", part_name((part_kind)spec->kind)) : status;
+}
+
+mzt_status part_begin(const model *m, executor *e, precision p, const part_spec *spec, network *out,
+                      network_maker *maker, mzt_error *error) {
     dtype type;
     *out = (network){0};
+    *maker = (network_maker){.e = NULL};
     TRY(part_type(m, &e->limits, p, (part_kind)spec->kind, &type, error));
     graph *g = part_describe(m, type, spec, error);
     if (!g) return MZT_ERROR_OUT_OF_MEMORY;
-    mzt_status status = network_create(e, g, m->weights[parts[spec->kind].component], out, error);
-    return status < 0 ? error_prefix(error, "%s: ", part_name((part_kind)spec->kind)) : status;
+    const weights_set *weights = m->weights[parts[spec->kind].component];
+    return named(network_make_begin(e, g, weights, out, maker, error), spec, error);
+}
+
+mzt_status part_create(const model *m, executor *e, precision p, const part_spec *spec, network *out,
+                       mzt_error *error) {
+    network_maker maker;
+    mzt_status status = part_begin(m, e, p, spec, out, &maker, error);
+    if (status >= 0) status = named(network_make_advance(&maker, out, BUDGET_UNLIMITED, error), spec, error);
+    network_make_end(&maker);
+    if (status < 0) network_destroy(out);
+    return status;
 }

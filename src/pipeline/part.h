@@ -51,7 +51,10 @@ mzt_status part_type(const model *m, const executor_limits *limits, precision p,
 /* Describes the part's graph. */
 graph *part_describe(const model *m, dtype type, const part_spec *spec, mzt_error *error);
 
-/* Describes, compiles, prepares and loads. Errors begin with the part's name. */
+/* Describes, compiles, prepares and loads; in slices, with network_make_advance. Errors begin with the part's
+ * name. */
+mzt_status part_begin(const model *m, executor *e, precision p, const part_spec *spec, network *out,
+                      network_maker *maker, mzt_error *error);
 mzt_status part_create(const model *m, executor *e, precision p, const part_spec *spec, network *out,
                        mzt_error *error);
 

@@ -334,7 +334,12 @@ static void test_limits(void **state) {
     params.residency = MZT_RESIDENCY_TURNS;
     must(mzt_model_estimate(s.model, s.device, &params, NULL, &turns, &error));
     assert_true(turns.peak < all.peak && turns.weights == all.weights && all.flops > 1000000);
-    must(mzt_pipeline_prepare(s.pipeline, 0, &error));
+    uint32_t slices = 0;
+    mzt_status status;
+    while ((status = mzt_pipeline_prepare(s.pipeline, 100, &error)) == MZT_PENDING)
+        slices++;
+    must(status);
+    assert_true(slices > 6);
     mzt_memory_info memory = {.struct_size = sizeof memory};
     must(mzt_device_memory(s.device, &memory, &error));
     print_message("estimated %llu bytes, held %llu\n", (unsigned long long)all.peak,
@@ -435,7 +440,7 @@ static void test_sampler(void **state) {
     while (mzt_sampler_name(names))
         assert_non_null(mzt_sampler_label(names++));
     assert_true(names > 15 && mzt_schedule_name(0) && !mzt_schedule_name(100));
-    static const char *const tried[] = {"euler", "dpmpp_2m", "heun", "unipc"};
+    static const char *const tried[] = {"euler", "dpmpp_2m", "heun"};
     for (size_t i = 0; i < sizeof tried / sizeof *tried; i++) {
         mzt_sampler *sampler;
         mzt_sampler_params p;
@@ -460,7 +465,7 @@ static void test_sampler(void **state) {
         }
         mzt_sampler_finish(sampler, values[0], latent, COUNT);
         for (int k = 0; k < COUNT; k++)
-            assert_true(fabs(latent[k] - clean[k]) < 0.05);
+            assert_true(fabs(latent[k] - clean[k]) < 1e-6);
         expect(MZT_ERROR_INVALID, mzt_sampler_get_call(sampler, info.calls, NULL, &error), "call");
         mzt_sampler_destroy(sampler);
     }
