@@ -86,7 +86,8 @@ void make_column_sum(ops_random *r, uint32_t index, op_params *params) {
     p->rows = ops_pick_rows(r);
     p->c = ops_pick_width(r);
     pick_splits(r, p->rows, &p->splits, &p->rows_per_split);
-    p->out_samples = p->samples;
+    p->sample0 = ops_chance(r, 60) ? 0 : ops_random_between(r, 1, 3);
+    p->out_samples = p->sample0 + p->samples + (ops_chance(r, 60) ? 0 : ops_random_between(r, 1, 2));
 }
 
 void make_reduce_sum(ops_random *r, uint32_t index, op_params *params) {
@@ -154,7 +155,9 @@ void make_group_norm_grad_stats(ops_random *r, uint32_t index, op_params *params
                                         .eps = 1e-5f,
                                         .out_samples = 1};
     if (index == 0) return;
-    p->n = p->out_samples = ops_random_between(r, 1, 3);
+    p->n = ops_random_between(r, 1, 3);
+    p->sample0 = ops_chance(r, 60) ? 0 : ops_random_between(r, 1, 3);
+    p->out_samples = p->sample0 + p->n + (ops_chance(r, 60) ? 0 : ops_random_between(r, 1, 2));
     p->hw = OPS_PICK(r, pixels);
     p->groups = OPS_PICK(r, counts);
     p->c = p->groups * ops_random_between(r, 1, p->groups > 8 ? 5 : 12);
