@@ -3,6 +3,7 @@
 
 #include "command.h"
 #include "json/json_write.h"
+#include "model_choice.h"
 #include "model_path.h"
 #include "pipeline/stored.h"
 #include "pipeline/validate_networks.h"
@@ -129,13 +130,15 @@ static mzt_status inspect(inspection *in, uint32_t latent_size, mzt_error *error
     if (!latent_size) latent_size = in->m->unet.sample_size[0] ? in->m->unet.sample_size[0] : 64;
     uint32_t count = validate_networks(in->m, latent_size, networks);
     if (!in->json)
-        printf("%s: a picture of %u x %u from a latent of %u x %u x %u, activations in %s, weights %s; the "
-               "step runs\n"
-               "the conditional and the unconditional half as one batch\n\n",
-               in->m->path, latent_size * factor, latent_size * factor, latent_size, latent_size,
-               in->m->unet.out_channels, dtype_name(in->type), weight_choice_name(in->m->stored));
+        printf(
+            "%s: %s\na picture of %u x %u from a latent of %u x %u x %u, activations in %s, weights %s; the "
+            "step runs\n"
+            "the conditional and the unconditional half as one batch\n\n",
+            in->m->path, in->m->summary, latent_size * factor, latent_size * factor, latent_size, latent_size,
+            in->m->unet.out_channels, dtype_name(in->type), weight_choice_name(in->m->stored));
     json_write_object(&in->writer, NULL);
     json_write_string(&in->writer, "model", in->m->path);
+    json_write_string(&in->writer, "summary", in->m->summary);
     json_write_uint(&in->writer, "latent_size", latent_size);
     json_write_string(&in->writer, "precision", dtype_name(in->type));
     json_write_string(&in->writer, "weights", weight_choice_name(in->m->stored));
@@ -153,21 +156,21 @@ static mzt_status inspect(inspection *in, uint32_t latent_size, mzt_error *error
 }
 
 mzt_status command_inspect(command_context *context, int argc, char **argv, mzt_error *error) {
-    const char *operand = NULL, *precision_name = "f32", *weights_name = "auto";
+    const char *operand = NULL, *precision_name = "f32";
+    model_choice parts = {.vae = NULL};
     inspection in = {.context = context, .writer = json_writer_make(&context->host)};
     uint32_t latent_size = 0, operand_count;
-    const option options[] = {
+    option options[5 + MODEL_CHOICE_OPTIONS] = {
         {0, "size", "N", "latents of N x N; default: what the model was made for", OPTION_COUNT, &latent_size,
          1, 4096, NULL},
         {0, "precision", "P", "f32, f16 or bf16; default f32", OPTION_TEXT, &precision_name, 0, 0, NULL},
-        {0, "weights", "W", "how matrices are stored: auto, f32, f16, bf16, q8 or q4; default auto",
-         OPTION_TEXT, &weights_name, 0, 0, NULL},
         {0, "plan", NULL, "list every dispatch ('|': waits for those before)", OPTION_FLAG, &in.list_plan, 0,
          0, NULL},
         {0, "dot", "FILE", "write the denoising graph in Graphviz's language", OPTION_TEXT, &in.dot, 0, 0,
          NULL},
         {0, "json", NULL, "print one JSON object", OPTION_FLAG, &in.json, 0, 0, NULL},
     };
+    const uint32_t count = 5 + model_choice_list(&parts, options + 5);
     const option_set set = {"inspect",
                             "[MODEL]",
                             "Prints, for each network of MODEL (default: the one that ships), its "
@@ -175,7 +178,7 @@ mzt_status command_inspect(command_context *context, int argc, char **argv, mzt_
                             "dispatches and memory of running it.",
                             NULL,
                             options,
-                            6,
+                            count,
                             0,
                             1};
     mzt_status status = options_parse(&set, argc, argv, &operand, &operand_count, error);
@@ -184,16 +187,17 @@ mzt_status command_inspect(command_context *context, int argc, char **argv, mzt_
     const executor_limits anything = {.f16 = true, .bf16 = true};
     TRY(precision_parse(precision_name, &wanted, error));
     TRY(precision_resolve(wanted, &anything, &in.type, error));
-    char *path;
+    char *path = NULL;
     model *m = NULL;
-    model_options opening = {.vae = NULL};
-    TRY(weight_choice_parse(weights_name, &opening.stored, error));
-    TRY(model_path_find(&context->host, operand, &path, error));
-    status = model_open_with(&context->host, path, &opening, &m, error);
+    model_options opening;
+    status = model_choice_options(&context->host, &parts, &opening, error);
+    if (status >= 0) status = model_path_find(&context->host, operand, &path, error);
+    if (status >= 0) status = model_open_with(&context->host, path, &opening, &m, error);
     in.m = m;
     if (status >= 0) status = inspect(&in, latent_size, error);
     json_writer_discard(&in.writer);
     model_close(m);
+    model_choice_free(&context->host, &parts);
     host_free(&context->host, path);
     return status;
 }
