@@ -329,8 +329,8 @@ static uint64_t activation_bytes(const plan *p) {
     return p->arena_bytes - fixed;
 }
 
-/* The shape of Stable Diffusion 1.5's UNet over pictures of 256 x 256, as a plan only. */
-static plan *plan_sd15(uint32_t batch, bool recompute) {
+/* The shape of Stable Diffusion 1.5's UNet over latents of side x side, as a plan only. */
+static plan *plan_sd15(uint32_t batch, uint32_t side, const making *how) {
     static const char text[] =
         "{\"in_channels\": 4, \"out_channels\": 4, \"block_out_channels\": [320, 640, 1280, 1280], "
         "\"layers_per_block\": 2, \"attention_head_dim\": 8, \"cross_attention_dim\": 768, "
@@ -343,19 +343,32 @@ static plan *plan_sd15(uint32_t batch, bool recompute) {
     assert_int_equal(json_parse(&host, "unet", text, sizeof text - 1, &doc, &error), MZT_OK);
     if (unet_config_read(json_root(doc), &config, &error) != MZT_OK) fail_msg("%s", error.message);
     json_destroy(doc);
-    graph *g = graph_create(&host, DTYPE_F16, DTYPE_F16);
+    graph *g = graph_create(&host, how->type, how->type);
     const unet_inputs inputs = {
-        .sample = graph_varying_input(g, "sample", DTYPE_F16, (shape4){batch, 32, 32, 4}),
+        .sample = graph_varying_input(g, "sample", how->type, (shape4){batch, side, side, 4}),
         .timesteps = graph_varying_input(g, "timesteps", DTYPE_F32, (shape4){batch, 1, 1, 1}),
-        .context = graph_varying_input(g, "context", DTYPE_F16, (shape4){batch, 77, 1, 768})};
+        .context = graph_varying_input(g, "context", how->type, (shape4){batch, 77, 1, 768})};
     tensor output = unet_describe(g, &config, &inputs, NULL);
     const graph_loss_options options = {
         .target = graph_varying_input(g, "target", DTYPE_F32, graph_shape(g, output))};
     tensor loss = graph_loss(g, output, "loss", &options);
-    const making how = {.type = DTYPE_F16, .recompute = recompute, .scaled = true};
-    plan *p = compile(g, loss, &how, &error);
+    plan *p = compile(g, loss, how, &error);
     if (!p) fail_msg("%s", error.message);
     return p;
+}
+
+/* Pictures of 512 x 512 in f32 on a device that binds 128 MiB at a time. */
+static void test_sd15_bindings(void **state) {
+    (void)state;
+    const uint64_t range = 128u << 20;
+    const making how = {.type = DTYPE_F32, .described_range = range, .range = range, .recompute = true};
+    bool seen[OP_COUNT] = {false};
+    plan *p = plan_sd15(16, 64, &how);
+    const uint32_t pieces = count_pieces(p, range, seen);
+    print_message("%u dispatches, of which %u are further pieces\n", (unsigned)p->dispatch_count,
+                  (unsigned)pieces);
+    assert_true(pieces > 100 && seen[OP_WEIGHT_GRAD] && seen[OP_GROUP_NORM_GRAD]);
+    plan_destroy(p);
 }
 
 /* The gradients of all parameters, which are there at the end of a step whatever the batch, are left out of
@@ -364,7 +377,10 @@ static void test_recomputed_sd15(void **state) {
     (void)state;
     static const uint32_t batches[] = {8, 64};
     for (int i = 0; i < 2; i++) {
-        plan *kept = plan_sd15(batches[i], false), *again = plan_sd15(batches[i], true);
+        making how = {.type = DTYPE_F16, .scaled = true};
+        plan *kept = plan_sd15(batches[i], 32, &how);
+        how.recompute = true;
+        plan *again = plan_sd15(batches[i], 32, &how);
         const uint32_t step = plan_find_phase(kept, "step");
         const double mib = 1048576.0, before = (double)activation_bytes(kept) / mib,
                      after = (double)activation_bytes(again) / mib;
@@ -492,6 +508,7 @@ int main(void) {
         cmocka_unit_test(test_cuts),
         cmocka_unit_test(test_recomputed),
         cmocka_unit_test(test_recomputed_sd15),
+        cmocka_unit_test(test_sd15_bindings),
         cmocka_unit_test(test_update_phase),
         cmocka_unit_test(test_loss_scale),
     };
