@@ -15,12 +15,13 @@ static vulkan_host *host_now; /* whose hooks are called */
 #define HOST_FUNCTIONS(X)                                                                                    \
     X(DestroyDevice)                                                                                         \
     X(GetDeviceQueue)                                                                                        \
-    X(QueueSubmit) X(CreateImage) X(DestroyImage) X(GetImageMemoryRequirements) X(BindImageMemory)           \
-        X(AllocateMemory) X(FreeMemory) X(MapMemory) X(CreateBuffer) X(DestroyBuffer)                        \
-            X(GetBufferMemoryRequirements) X(BindBufferMemory) X(CreateCommandPool) X(DestroyCommandPool)    \
-                X(AllocateCommandBuffers) X(BeginCommandBuffer) X(EndCommandBuffer) X(CmdPipelineBarrier)    \
-                    X(CmdClearColorImage) X(CmdCopyImageToBuffer) X(CreateFence) X(DestroyFence)             \
-                        X(WaitForFences) X(CreateSemaphore) X(DestroySemaphore) X(CreatePipelineCache)       \
+    X(QueueSubmit)                                                                                           \
+    X(CreateImage) X(DestroyImage) X(GetImageMemoryRequirements) X(BindImageMemory) X(AllocateMemory)        \
+        X(FreeMemory) X(MapMemory) X(CreateBuffer) X(DestroyBuffer) X(GetBufferMemoryRequirements)           \
+            X(BindBufferMemory) X(CreateCommandPool) X(DestroyCommandPool) X(AllocateCommandBuffers)         \
+                X(BeginCommandBuffer) X(EndCommandBuffer) X(CmdPipelineBarrier) X(CmdClearColorImage)        \
+                    X(CmdCopyImageToBuffer) X(CreateFence) X(DestroyFence) X(WaitForFences)                  \
+                        X(CreateSemaphore) X(DestroySemaphore) X(CreatePipelineCache)                        \
                             X(DestroyPipelineCache)
 
 /* The real functions behind those that are hooked: results that may say "no memory". */
@@ -221,7 +222,7 @@ static void check(VkResult result, const char *call) {
     if (result < 0) fail_msg("%s: %d", call, (int)result);
 }
 
-static void make_device(vulkan_host *h) {
+static void make_device(vulkan_host *h, bool robust) {
     mzt_error error;
     if (vulkan_device_requirements(&h->host, h->instance->loader.get, h->instance->handle, h->physical,
                                    &h->needs, &error) < 0)
@@ -233,6 +234,7 @@ static void make_device(vulkan_host *h) {
     for (uint32_t i = 0; i < h->needs.recommended_count; i++)
         extensions[count++] = h->needs.recommended[i];
     h->needs.features12.timelineSemaphore = VK_TRUE; /* the host's own wish */
+    h->needs.features.features.robustBufferAccess = robust;
     float priority = 1;
     VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
                                      .queueFamilyIndex = h->needs.queue_family,
@@ -256,7 +258,7 @@ static void find_memory(vulkan_host *h) {
         if ((memory.memoryTypes[i].propertyFlags & wanted) == wanted) h->memory_type = i;
 }
 
-bool vulkan_host_open(vulkan_host *h, uint32_t index) {
+static bool open_device(vulkan_host *h, uint32_t index, bool robust) {
     vulkan_env_set();
     memset(h, 0, sizeof *h);
     mzt_error error;
@@ -279,7 +281,7 @@ bool vulkan_host_open(vulkan_host *h, uint32_t index) {
     host_now = h;
     real.get_instance = h->instance->loader.get;
     real.get_device = h->instance->vk.GetDeviceProcAddr;
-    make_device(h);
+    make_device(h, robust);
 #define LOAD(name) vk.name = (PFN_vk##name)real.get_device(h->device, "vk" #name);
     HOST_FUNCTIONS(LOAD)
 #undef LOAD
@@ -288,6 +290,14 @@ bool vulkan_host_open(vulkan_host *h, uint32_t index) {
     check(vk.CreatePipelineCache(h->device, &cache, NULL, &h->cache), "vkCreatePipelineCache");
     find_memory(h);
     return true;
+}
+
+bool vulkan_host_open(vulkan_host *h, uint32_t index) {
+    return open_device(h, index, false);
+}
+
+bool vulkan_host_open_robust(vulkan_host *h, uint32_t index) {
+    return open_device(h, index, true);
 }
 
 void vulkan_host_renew(vulkan_host *h) {

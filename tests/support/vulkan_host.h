@@ -40,6 +40,9 @@ typedef struct vulkan_host {
  * `fail_at` and `lose_at` afterwards. */
 bool vulkan_host_open(vulkan_host *h, uint32_t index);
 
+/* The same with robust buffer access, which costs the library nothing and must give it nothing. */
+bool vulkan_host_open_robust(vulkan_host *h, uint32_t index);
+
 /* Destroys everything; fails the test if anything leaked, was complained about, or broke the promises of
  * vulkan_import.h. */
 void vulkan_host_close(vulkan_host *h);

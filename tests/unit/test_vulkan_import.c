@@ -206,6 +206,29 @@ static void test_slices(void **state) {
     }
 }
 
+/* Robust buffer access hides what reads and writes out of bounds: results must not lean on it. */
+static void test_robust(void **state) {
+    (void)state;
+    for (uint32_t i = 0; i < DEVICES && vulkan_host_open(&h, i); i++) {
+        layers_plan l;
+        layers_make(&l, &h.host, 33, 65, 2); /* sizes that end in the middle of every tile */
+        executor *e = import(NULL);
+        float *plain = run_whole(e, &l);
+        executor_destroy(e);
+        vulkan_host_close(&h);
+        assert_true(vulkan_host_open_robust(&h, i));
+        l.plan.plan.host = &h.host;
+        e = import(NULL);
+        float *robust = run_whole(e, &l);
+        assert_memory_equal(plain, robust, layers_bytes(&l));
+        free(plain);
+        free(robust);
+        executor_destroy(e);
+        layers_free(&l);
+        vulkan_host_close(&h);
+    }
+}
+
 /* Two programs take turns on one queue; one of them is destroyed in the middle of its run. */
 static void test_turns(void **state) {
     (void)state;
@@ -362,8 +385,8 @@ static void test_requirements(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_requirements), cmocka_unit_test(test_refusals), cmocka_unit_test(test_features),
-        cmocka_unit_test(test_slices),       cmocka_unit_test(test_turns),    cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_slices),       cmocka_unit_test(test_robust),   cmocka_unit_test(test_turns),
+        cmocka_unit_test(test_cancel),       cmocka_unit_test(test_budget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
