@@ -183,19 +183,19 @@ static const uint32_t *chosen_items(const dataset *d, uint32_t *count) {
 }
 
 /* Runs a batch of items; those beyond `count` repeat the last. */
-static mzt_status run_items(const autoencoder_task *t, network *n, const uint32_t *items, uint32_t count,
-                            float *pictures, mzt_error *error) {
+static mzt_status run_items(const autoencoder_task *t, network *n, uint32_t batch, const uint32_t *items,
+                            uint32_t count, float *pictures, mzt_error *error) {
     const train_context *c = t->base.context;
-    float *noise = host_calloc(c->host, (size_t)(c->batch * t->latent_count), sizeof *noise);
+    float *noise = host_calloc(c->host, (size_t)(batch * t->latent_count), sizeof *noise);
     mzt_status status =
-        noise ? MZT_OK : error_memory(error, "noise", c->batch * t->latent_count * sizeof *noise);
-    for (uint32_t i = 0; status >= 0 && i < c->batch; i++) {
+        noise ? MZT_OK : error_memory(error, "noise", batch * t->latent_count * sizeof *noise);
+    for (uint32_t i = 0; status >= 0 && i < batch; i++) {
         dataset_facts facts;
         status =
             dataset_picture(c->data, NULL, &c->config->data.augment, false, 0, 0,
                             items[i < count ? i : count - 1], pictures + i * t->picture_count, &facts, error);
     }
-    if (status >= 0) status = set_batch(t, n, c->batch, pictures, noise, error);
+    if (status >= 0) status = set_batch(t, n, batch, pictures, noise, error);
     for (uint32_t i = 0; status >= 0 && i < n->plan->phase_count; i++)
         if (n->plan->phases[i].count)
             status = program_run(n->program, n->plan->phases[i].first, n->plan->phases[i].count, NULL, error);
@@ -213,17 +213,20 @@ static mzt_status validate(train_task *base, const char *checkpoint, double band
         bands[i] = NAN;
     if (c->data->held_out_count == 0 || c->config->log.validation_pictures == 0) return MZT_OK;
     if (count > c->config->log.validation_pictures) count = c->config->log.validation_pictures;
+    uint32_t batch = c->batch; /* none is left over, so that every picture counts the same */
+    while (count % batch)
+        batch--;
     model *m = NULL;
     network n = {0};
     float *pictures = host_calloc(c->host, (size_t)(c->batch * t->picture_count), sizeof *pictures);
     mzt_status status =
         pictures ? MZT_OK : error_memory(error, "pictures", c->batch * t->picture_count * sizeof *pictures);
     if (status >= 0) status = latents_open_autoencoder(c->host, checkpoint, &m, error);
-    if (status >= 0) status = open_forward(t, m, c->batch, &n, &loss_count, error);
+    if (status >= 0) status = open_forward(t, m, batch, &n, &loss_count, error);
     double sum = 0;
     uint32_t batches = 0;
-    for (uint32_t first = 0; status >= 0 && first < count; first += c->batch, batches++) {
-        status = run_items(t, &n, items + first, count - first, pictures, error);
+    for (uint32_t first = 0; status >= 0 && first < count; first += batch, batches++) {
+        status = run_items(t, &n, batch, items + first, count - first, pictures, error);
         for (uint32_t i = 0; status >= 0 && i < loss_count; i++) {
             char name[24];
             float value = 0;
@@ -259,7 +262,7 @@ static mzt_status draw_sheet(const autoencoder_task *t, network *n, float *pictu
     const uint32_t *items = chosen_items(c->data, &count);
     if (count > SHOWN) count = SHOWN;
     if (count > c->batch) count = c->batch;
-    mzt_status status = run_items(t, n, items, count, pictures, error);
+    mzt_status status = run_items(t, n, c->batch, items, count, pictures, error);
     if (status >= 0) status = add_pictures(t, pictures, count, images, error);
     if (status >= 0) status = network_get(n, "made", pictures, c->batch * t->picture_count, error);
     if (status >= 0) status = add_pictures(t, pictures, count, images + count, error);
