@@ -10,8 +10,8 @@
 
 #include "alloc_count.h"
 #include "base/threads.h"
+#include "layers_plan.h"
 #include "ops_run.h"
-#include "tiny_plan.h"
 
 enum { CASES = 6 };
 
@@ -64,78 +64,43 @@ static void test_same_bits(void **state) {
 
 enum { ROWS = 512, WIDTH = 512 };
 
-/* x <- silu(x W^T + b), `depth` times. */
-static void build_layers(tiny_plan *t, const base_host *host, uint32_t depth) {
-    tiny_begin(t, host, DTYPE_F32, DTYPE_F32);
-    uint32_t x = tiny_buffer(t, PLAN_PERSISTENT, DTYPE_F32, ROWS * WIDTH);
-    uint32_t y = tiny_buffer(t, PLAN_PERSISTENT, DTYPE_F32, ROWS * WIDTH);
-    uint32_t w = tiny_buffer(t, PLAN_WEIGHT, DTYPE_F32, WIDTH * WIDTH);
-    uint32_t b = tiny_buffer(t, PLAN_WEIGHT, DTYPE_F32, WIDTH);
-    for (uint32_t i = 0; i < depth; i++) {
-        tiny_linear(t, true, ROWS, WIDTH, WIDTH, x, w, b, y);
-        tiny_unary(t, true, UNARY_SILU, 1, 0, y, x);
-    }
-}
-
-static float *samples(uint32_t count, float scale) {
-    float *values = malloc(count * sizeof *values);
-    assert_non_null(values);
-    for (uint32_t i = 0; i < count; i++)
-        values[i] = scale * ((float)((i * 7 + i / 13) % 31) - 15);
-    return values;
-}
-
-static void queue_layers(program *g, float *const data[4]) {
-    mzt_error error;
-    for (uint32_t i = 0; i < 4; i++)
-        ok(program_queue_write(g, i, 0, data[i], g->plan->buffers[i].bytes, &error), &error);
-    ok(program_queue_seal(g, &error), &error);
-}
-
 typedef struct layers {
-    float *data[4]; /* x, y, weight, bias */
-    tiny_plan plan;
+    layers_plan net;
     float *expected; /* after one run, unsliced */
 } layers;
 
-static void layers_make(layers *l, const base_host *host, executor *e, uint32_t depth) {
-    static const uint32_t counts[4] = {ROWS * WIDTH, ROWS * WIDTH, WIDTH * WIDTH, WIDTH};
+static void layers_begin(layers *l, const base_host *host, executor *e, uint32_t depth) {
     mzt_error error;
     program *g;
-    for (int i = 0; i < 4; i++)
-        l->data[i] = samples(counts[i], i == 2 ? 0.01f : 0.1f);
-    build_layers(&l->plan, host, depth);
-    l->expected = malloc(ROWS * WIDTH * sizeof(float));
+    layers_make(&l->net, host, ROWS, WIDTH, depth);
+    l->expected = malloc((size_t)layers_bytes(&l->net));
     assert_non_null(l->expected);
-    ok(executor_prepare(e, &l->plan.plan, &g, &error), &error);
-    queue_layers(g, l->data);
+    ok(executor_prepare(e, &l->net.plan.plan, &g, &error), &error);
+    ok(layers_queue(&l->net, g, &error), &error);
     ok(program_run_phase(g, "main", NULL, &error), &error); /* does what is queued first */
-    ok(program_read(g, 0, 0, l->expected, ROWS * WIDTH * sizeof(float), &error), &error);
+    ok(layers_read(&l->net, g, &error), &error);
+    memcpy(l->expected, l->net.found, (size_t)layers_bytes(&l->net));
     program_destroy(g);
 }
 
-static void layers_free(layers *l) {
-    for (int i = 0; i < 4; i++)
-        free(l->data[i]);
+static void layers_end(layers *l) {
+    layers_free(&l->net);
     free(l->expected);
 }
 
-static void expect_layers(const layers *l, program *g) {
+static void expect_layers(layers *l, program *g) {
     mzt_error error;
-    float *found = malloc(ROWS * WIDTH * sizeof(float));
-    assert_non_null(found);
-    ok(program_read(g, 0, 0, found, ROWS * WIDTH * sizeof(float), &error), &error);
-    assert_memory_equal(found, l->expected, ROWS * WIDTH * sizeof(float));
-    free(found);
+    ok(layers_read(&l->net, g, &error), &error);
+    assert_memory_equal(l->net.found, l->expected, (size_t)layers_bytes(&l->net));
 }
 
-static program *prepare_in_slices(executor *e, const layers *l, uint64_t budget_us, uint32_t *calls) {
+static program *prepare_in_slices(executor *e, layers *l, uint64_t budget_us, uint32_t *calls) {
     program *g;
     mzt_error error;
     mzt_status status = MZT_PENDING;
     double share = 0, last = 0;
-    ok(executor_prepare_begin(e, &l->plan.plan, &g, &error), &error);
-    queue_layers(g, l->data);
+    ok(executor_prepare_begin(e, &l->net.plan.plan, &g, &error), &error);
+    ok(layers_queue(&l->net, g, &error), &error);
     assert_int_equal(program_begin(g, 0, 1, 1, &error), MZT_ERROR_INVALID);
     for (*calls = 0; status == MZT_PENDING; ++*calls) {
         status = program_prepare_advance(g, budget_us, &share, &error);
@@ -163,7 +128,7 @@ static void test_budget(void **state) {
     mzt_error error;
     layers l;
     uint32_t calls, count = 0, within = 0;
-    layers_make(&l, &host, e, DEPTH);
+    layers_begin(&l, &host, e, DEPTH);
     program *g = prepare_in_slices(e, &l, 100, &calls);
     assert_true(calls > 1);
     run_progress progress = {0};
@@ -192,7 +157,7 @@ static void test_budget(void **state) {
     assert_true(seconds[count / 2] <= BUDGET * 1e-6 + progress.longest);
     free(seconds);
     program_destroy(g);
-    layers_free(&l);
+    layers_end(&l);
     executor_destroy(e);
 }
 
@@ -207,7 +172,7 @@ static void test_cancel(void **state) {
     mzt_error error;
     layers l;
     uint32_t calls, cancelled = 0;
-    layers_make(&l, &host, e, DEPTH);
+    layers_begin(&l, &host, e, DEPTH);
     program *g = prepare_in_slices(e, &l, BUDGET_UNLIMITED, &calls);
     assert_int_equal(calls, 1);
     program_cancel(g); /* nothing runs: nothing happens */
@@ -215,7 +180,7 @@ static void test_cancel(void **state) {
         uint32_t done = 0;
         long live = counts.live;
         mzt_status status = MZT_PENDING;
-        ok(program_write(g, 0, 0, l.data[0], ROWS * WIDTH * sizeof(float), &error), &error);
+        ok(layers_reset(&l.net, g, &error), &error);
         ok(program_begin_phase(g, "main", 1, &error), &error);
         assert_int_equal(program_read(g, 0, 0, &done, 4, &error), MZT_ERROR_INVALID);
         assert_int_equal(program_begin_phase(g, "main", 1, &error), MZT_ERROR_INVALID);
@@ -235,13 +200,13 @@ static void test_cancel(void **state) {
         if (status == MZT_OK) break;
     }
     assert_true(cancelled > 3 * DEPTH);
-    ok(program_write(g, 0, 0, l.data[0], ROWS * WIDTH * sizeof(float), &error), &error);
+    ok(layers_reset(&l.net, g, &error), &error);
     ok(program_run_phase(g, "main", NULL, &error), &error);
     expect_layers(&l, g);
     ok(program_begin_phase(g, "main", 1, &error), &error);
     program_advance(g, 0, NULL, &error);
     program_destroy(g); /* in the middle of a run */
-    layers_free(&l);
+    layers_end(&l);
     executor_destroy(e);
     assert_int_equal(counts.live, 0);
 }
@@ -254,7 +219,7 @@ static void test_turns(void **state) {
     mzt_error error;
     layers l;
     uint32_t calls;
-    layers_make(&l, &host, e, 3);
+    layers_begin(&l, &host, e, 3);
     program *g[3];
     for (int i = 0; i < 3; i++)
         g[i] = prepare_in_slices(e, &l, 500, &calls);
@@ -275,7 +240,7 @@ static void test_turns(void **state) {
     }
     for (int i = 0; i < 3; i++)
         program_destroy(g[i]);
-    layers_free(&l);
+    layers_end(&l);
     executor_destroy(e);
 }
 
@@ -285,7 +250,7 @@ static void test_memory(void **state) {
     layers l;
     base_host plain = host_make(NULL);
     executor *first = open_cpu(&plain, false, 1);
-    layers_make(&l, &plain, first, 1);
+    layers_begin(&l, &plain, first, 1);
     executor_destroy(first);
     uint32_t failures = 0;
     for (long n = 1;; n++) {
@@ -295,10 +260,8 @@ static void test_memory(void **state) {
         program *g = NULL;
         mzt_error error;
         mzt_status status = cpu_create(&host, 1, &e, &error);
-        if (status >= 0) status = executor_prepare_begin(e, &l.plan.plan, &g, &error);
-        for (uint32_t i = 0; i < 4 && status >= 0; i++)
-            status = program_queue_write(g, i, 0, l.data[i], g->plan->buffers[i].bytes, &error);
-        if (status >= 0) status = program_queue_seal(g, &error);
+        if (status >= 0) status = executor_prepare_begin(e, &l.net.plan.plan, &g, &error);
+        if (status >= 0) status = layers_queue(&l.net, g, &error);
         if (status >= 0) status = MZT_PENDING;
         while (status == MZT_PENDING)
             status = program_prepare_advance(g, 100, NULL, &error);
@@ -318,7 +281,7 @@ static void test_memory(void **state) {
         failures++;
     }
     assert_true(failures > 8);
-    layers_free(&l);
+    layers_end(&l);
 }
 
 int main(void) {

@@ -16,13 +16,13 @@ static vulkan_host *host_now; /* whose hooks are called */
     X(DestroyDevice)                                                                                         \
     X(GetDeviceQueue)                                                                                        \
     X(QueueSubmit)                                                                                           \
-    X(CreateImage) X(DestroyImage) X(GetImageMemoryRequirements) X(BindImageMemory) X(AllocateMemory)        \
-        X(FreeMemory) X(MapMemory) X(CreateBuffer) X(DestroyBuffer) X(GetBufferMemoryRequirements)           \
-            X(BindBufferMemory) X(CreateCommandPool) X(DestroyCommandPool) X(AllocateCommandBuffers)         \
-                X(BeginCommandBuffer) X(EndCommandBuffer) X(CmdPipelineBarrier) X(CmdClearColorImage)        \
-                    X(CmdCopyImageToBuffer) X(CreateFence) X(DestroyFence) X(WaitForFences)                  \
-                        X(CreateSemaphore) X(DestroySemaphore) X(CreatePipelineCache)                        \
-                            X(DestroyPipelineCache)
+    X(CreateImage)                                                                                           \
+    X(DestroyImage) X(GetImageMemoryRequirements) X(BindImageMemory) X(AllocateMemory) X(FreeMemory)         \
+        X(MapMemory) X(CreateBuffer) X(DestroyBuffer) X(GetBufferMemoryRequirements) X(BindBufferMemory)     \
+            X(CreateCommandPool) X(DestroyCommandPool) X(AllocateCommandBuffers) X(BeginCommandBuffer)       \
+                X(EndCommandBuffer) X(CmdPipelineBarrier) X(CmdClearColorImage) X(CmdCopyImageToBuffer)      \
+                    X(CreateFence) X(DestroyFence) X(WaitForFences) X(CreateSemaphore) X(DestroySemaphore)   \
+                        X(CreatePipelineCache) X(DestroyPipelineCache)
 
 /* The real functions behind those that are hooked: results that may say "no memory". */
 #define FALLIBLE_FUNCTIONS(X)                                                                                \
