@@ -77,6 +77,10 @@ mzt_status executor_prepare(executor *e, const plan *p, program **out, mzt_error
     return status;
 }
 
+double executor_peak(executor *e) {
+    return e->functions->peak ? e->functions->peak(e) : 0;
+}
+
 void executor_destroy(executor *e) {
     if (e) e->functions->destroy(e);
 }

@@ -100,6 +100,7 @@ typedef struct executor_functions {
     void (*cancel)(program *g);
     /* Bytes this program holds on the device (arena, weights, packed copies, staging). */
     uint64_t (*memory)(const program *g);
+    double (*peak)(executor *e); /* may be NULL: see executor_peak */
 } executor_functions;
 
 /* Allocates what the plan needs, chooses kernels. The plan must outlive the program. UNSUPPORTED names the op and type that
@@ -107,6 +108,10 @@ typedef struct executor_functions {
 mzt_status executor_prepare(executor *e, const plan *p, program **out, mzt_error *error);
 void executor_destroy(executor *e); /* NULL is accepted; all its programs must be destroyed before */
 void program_destroy(program *g);   /* NULL is accepted */
+
+/* Measures the FLOP/s that the device's vendor library reaches on its best matrix product or convolution: what rates are held
+ * against. Takes about a second. 0: there is no such library. */
+double executor_peak(executor *e);
 
 /* Copies host data into (out of) a buffer, in the buffer's own element type and layout. Ranges are checked. Buffers of any
  * kind may be read, ARENA ones right after the dispatch that wrote them. */

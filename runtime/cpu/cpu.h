@@ -73,6 +73,9 @@ struct cpu_program {
 mzt_status cpu_executor_create(const base_host *host, const cpu_backend *backend, uint32_t threads,
                                const char *name, const char *spec, executor **out, mzt_error *error);
 
+/* executor_peak of a CPU: oneDNN's, in f32 and, where the processor multiplies it, bf16 (peak.c). */
+double cpu_peak(executor *e);
+
 static inline cpu_executor *cpu_executor_of(const cpu_program *g) {
     return (cpu_executor *)(void *)g->base.owner;
 }

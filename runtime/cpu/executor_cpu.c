@@ -285,6 +285,7 @@ static const executor_functions functions = {
     .wait = cpu_wait,
     .cancel = cpu_cancel,
     .memory = cpu_memory,
+    .peak = cpu_peak,
 };
 
 mzt_status cpu_executor_create(const base_host *host, const cpu_backend *backend, uint32_t threads,

@@ -17,7 +17,7 @@ enum {
     SLICE = 320,           /* of k: as much of a panel stays in the first-level cache */
     MOST_TILES = 192,      /* of a block */
     FEWEST_TILES = 48,     /* where blocks are made smaller for their size, but not for the workers */
-    BLOCK_BYTES = 2 << 20, /* of a block's source and products */
+    BLOCK_BYTES = 1 << 20, /* of a block's source and products */
 };
 
 typedef struct winograd_job {

@@ -153,6 +153,11 @@ void train_profile_report(const train_profile *profile, double peak,
     snprintf(text, sizeof text, "profile of %llu steps, per step: time, share, work, rate%s",
              (unsigned long long)profile->steps, peak > 0 ? ", share of the peak" : "");
     line(user, text);
+    if (peak > 0) {
+        snprintf(text, sizeof text, "%-44s %57.1f GFLOP/s", "the vendor library's best, measured now",
+                 peak / 1e9);
+        line(user, text);
+    }
     say_parts(&r);
     line(user, "by op, with the count of dispatches:");
     say_ops(&r);

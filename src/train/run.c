@@ -422,7 +422,7 @@ static mzt_status loop(run *r) {
         TRY(ask_to_stop(r, &stop));
     }
     if (r->profile.seconds && !(stop & INTERRUPTED) && ranks_is_first(q->ranks))
-        train_profile_report(&r->profile, 0, q->line, q->user);
+        train_profile_report(&r->profile, executor_peak(r->context.device), q->line, q->user);
     TRY(save(r));
     if (stop & INTERRUPTED) return MZT_CANCELLED;
     return r->next > r->first ? look(r) : MZT_OK;

@@ -78,6 +78,19 @@ static void test_convolution(void **state) {
     onednn_destroy(o);
 }
 
+/* More than a tenth of a GFLOP/s however slow and busy the machine, and less than any processor's. */
+static void test_peak(void **state) {
+    (void)state;
+    base_host host = host_make(NULL);
+    mzt_error error;
+    executor *device;
+    assert_int_equal(cpu_create(&host, 1, &device, &error), MZT_OK);
+    const double peak = executor_peak(device);
+    print_message("best of oneDNN on one thread: %.1f GFLOP/s\n", peak / 1e9);
+    assert_true(peak > 1e8 && peak < 1e14);
+    executor_destroy(device);
+}
+
 int main(void) {
     base_host host = host_make(NULL);
     onednn *o = onednn_create(&host, 1);
@@ -87,6 +100,6 @@ int main(void) {
     }
     onednn_destroy(o);
     static const struct CMUnitTest tests[] = {cmocka_unit_test(test_convolution),
-                                              cmocka_unit_test(test_matrices)};
+                                              cmocka_unit_test(test_matrices), cmocka_unit_test(test_peak)};
     return cmocka_run_group_tests_name("onednn", tests, NULL, NULL);
 }
