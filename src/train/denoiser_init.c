@@ -107,6 +107,12 @@ mzt_status denoiser_open_models(denoiser_task *t, mzt_error *error) {
             error, MZT_ERROR_INVALID,
             "a denoiser is trained on the latents of an autoencoder: name its folder with --init");
     if (is_whole_model(c->host, folder)) TRY(model_open(c->host, folder, &t->init, error));
+    if (lora && !t->init)
+        return error_set(
+            error, MZT_ERROR_INVALID,
+            "%s: adapters are trained for a whole model: expected a folder with model_index.json, or "
+            "a single-file checkpoint",
+            folder);
     if (t->init && t->init->weights[MODEL_VAE])
         t->autoencoder = t->init;
     else

@@ -443,6 +443,9 @@ static void test_mistakes(void **state) {
     must(file_write(&host, t.config, "{\"resolution\": 32, \"lora\": {\"rankk\": 4}}", 40, &error));
     assert_true(train(&t, TINY, "", 1, false, &result) < 0);
     assert_non_null(strstr(error.message, "rank"));
+    must(file_write(&host, t.config, "{\"resolution\": 32, \"lora\": {\"rank\": 4}}", 39, &error));
+    assert_true(train(&t, TINY "/vae", "", 1, false, &result) < 0);
+    assert_non_null(strstr(error.message, "adapters are trained for a whole model"));
     must(file_write(&host, t.config, "{\"resolution\": 32}", 18, &error));
     assert_true(train(&t, NULL, "", 1, false, &result) < 0);
     assert_non_null(strstr(error.message, "--init"));
