@@ -244,7 +244,10 @@ mzt_status dataset_open(const base_host *host, const char *folder, const dataset
         s.loss = host_calloc(host, d->count, 1);
         if (!s.loss) status = error_memory(error, "dataset", d->count);
     }
-    if (status >= 0) thread_pool_for(options->pool, d->count, 8, scan_range, &s);
+    if (status >= 0 && options->unchecked)
+        memset(s.loss, DATASET_LOSS_COUNT, d->count);
+    else if (status >= 0)
+        thread_pool_for(options->pool, d->count, 8, scan_range, &s);
     if (status >= 0) status = keep_usable(d, s.loss, error);
     if (status >= 0) status = split(d, options->held_out, error);
     host_free(host, s.loss);

@@ -53,6 +53,7 @@ typedef struct dataset_options {
                               const char *style); /* what captions call a style; NULL: its own name */
     const void *user;
     thread_pool *pool; /* decodes; NULL: the calling thread */
+    bool unchecked;    /* pictures are not decoded, and their colours stay unknown */
 } dataset_options;
 
 /* Shares of the opaque area from which a picture counts as having an excluded colour: as it is, and after its
