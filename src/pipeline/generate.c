@@ -21,6 +21,7 @@ generate_phase generation_phase(const generation *g, double *share) {
         all = g->denoiser.calls;
     } else if (phase == GENERATE_DECODE) {
         done += stage == STAGE_TRAJECTORY ? g->result.count : 0;
+        if (stage == STAGE_WINDOWS) done = g->tiled + g->tile_share;
         all = g->result.count + g->result.trajectory_count;
     } else { /* stages of preparing count alike */
         done = stage - STAGE_ENCODE + (g->share < 1 ? g->share : 1);
@@ -49,6 +50,18 @@ static mzt_status finish_run(generation *g) {
     return MZT_OK;
 }
 
+/* After the decoder did not fit, whatever the estimate had said: in windows, if there is any limit to go by.
+ */
+static mzt_status decode_smaller(generation *g) {
+    const executor_limits *limits = &g->owner->e->limits;
+    const uint64_t limit = g->owner->memory_limit ? g->owner->memory_limit : limits->memory / 2;
+    uint64_t weights, activations;
+    if (g->stage != STAGE_DECODE || g->tiles || !limit || g->m->vae.tiny) return MZT_ERROR_OUT_OF_MEMORY;
+    generator_release(g->owner);
+    TRY(part_estimate(g->m, limits, g->owner->precision, &g->decoder, &weights, &activations, g->error));
+    return generation_use_windows(g, weights + activations, limit);
+}
+
 /* One slice of the stage's run `index`: makes its network, begins it, carries it on, or ends it. PENDING:
  * there is nothing to do before the device has done more, or before the next slice of time. */
 static mzt_status work(generation *g, uint64_t budget_us) {
@@ -57,7 +70,7 @@ static mzt_status work(generation *g, uint64_t budget_us) {
         mzt_status status = generator_need(g->owner, stage->part(g), budget_us, &g->network, g->error);
         if (status != MZT_OK) {
             g->network = NULL;
-            return status;
+            return status == MZT_ERROR_OUT_OF_MEMORY ? decode_smaller(g) : status;
         }
     }
     if (!g->task.n) TRY(stage->begin(g, &g->task));

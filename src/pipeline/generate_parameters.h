@@ -9,7 +9,7 @@
 typedef struct generate_origin {
     const char *model, *model_hash;    /* the model's name; 10 digits of the SHA-256 of its UNet's file */
     const char *init_hash, *mask_hash; /* the same of the image files */
-    const char *lora_hashes;           /* "name: 0123456789ab, ..." of the files that the prompt's tags name */
+    const char *lora_hashes; /* "name: 0123456789ab, ..." of the files that the prompt's tags name */
 } generate_origin;
 
 /* Settings of picture `index` of a result. Device and file names are no part of them. OUT_OF_MEMORY, INVALID.

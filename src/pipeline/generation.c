@@ -111,6 +111,27 @@ static mzt_status reserve_denoiser(generation *g) {
     return denoiser_reserve(g->m, d, &g->denoiser, g->error);
 }
 
+mzt_status generation_use_windows(generation *g, uint64_t bytes, uint64_t limit) {
+    shape4 latent = g->latent;
+    latent.n = 1;
+    host_log(g->m->host, MZT_LOG_WARNING,
+             "vae decoder: %llu MB do not fit %llu MB; pictures are decoded in windows",
+             (unsigned long long)(bytes >> 20), (unsigned long long)(limit >> 20));
+    return tiled_decoder_create(g->m, g->owner->e, g->owner->precision, latent, g->request->tile, limit,
+                                &g->tiles, g->error);
+}
+
+/* The decoder as a whole, or in windows where it would not fit. */
+static mzt_status choose_decoder(generation *g) {
+    const uint64_t limit = g->owner->memory_limit;
+    executor *e = g->owner->e;
+    uint64_t weights, activations;
+    if (!limit || g->m->vae.tiny) return MZT_OK;
+    TRY(part_estimate(g->m, &e->limits, g->owner->precision, &g->decoder, &weights, &activations, g->error));
+    if (weights + activations <= limit) return MZT_OK;
+    return generation_use_windows(g, weights + activations, limit);
+}
+
 static mzt_status reserve_all(generation *g) {
     const generate_request *r = g->request;
     const generate_result *out = &g->result;
@@ -119,6 +140,7 @@ static mzt_status reserve_all(generation *g) {
     latent.n = 1;
     g->encoder = autoencoder_spec(PART_ENCODER, picture, r->tile);
     g->decoder = autoencoder_spec(PART_DECODER, latent, r->tile);
+    TRY(choose_decoder(g));
     TRY(begin_prompts(g));
     if (r->init_image)
         TRY(source_create(g->m, r->init_image, r->mask, out->width, out->height, &g->source, g->error));
@@ -136,7 +158,7 @@ uint32_t generation_parts(const generation *g, const part_spec **specs) {
     if (g->source.host || g->further) specs[count++] = &g->encoder;
     if (g->fit.host && !g->owner->map_known) specs[count++] = &g->fit.spec;
     if (g->sampler) specs[count++] = &g->unet;
-    specs[count++] = &g->decoder;
+    if (!g->tiles) specs[count++] = &g->decoder;
     return count;
 }
 
@@ -171,6 +193,7 @@ void generation_destroy(generation *g) {
     prompt_destroy(&g->prompts);
     source_destroy(&g->source);
     latent_map_end(&g->fit);
+    tiled_decoder_destroy(g->tiles);
     start_noise_destroy(host, &g->noise);
     sampler_program_destroy(host, g->sampler);
     generate_result_destroy(&g->result);

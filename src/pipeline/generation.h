@@ -14,6 +14,7 @@
 #include "pipeline/generator.h"
 #include "pipeline/source.h"
 #include "pipeline/start.h"
+#include "pipeline/tiled_decoder.h"
 
 typedef enum generation_stage {
     STAGE_TEXT,       /* once for each text encoder */
@@ -26,6 +27,7 @@ typedef enum generation_stage {
     STAGE_STEPS,      /* the step loop; once for each step where they are watched */
     STAGE_DECODE,     /* once for each picture */
     STAGE_TRAJECTORY, /* once for each step */
+    STAGE_WINDOWS,    /* both, where the decoder does not fit: once for each window */
     STAGE_COUNT
 } generation_stage;
 
@@ -60,6 +62,11 @@ typedef struct generation {
     float *blocks[3]; /* the same for each picture of the batch; or mask and known region */
     image preview;
 
+    tiled_decoder *tiles; /* NULL: the decoder runs as a whole */
+    uint32_t tiled;       /* pictures decoded in windows; those of the trajectory come last */
+    bool tiling;          /* one of them has begun */
+    double tile_share;    /* of it */
+
     part_spec encoder, decoder, unet;
     generation_stage stage;
     uint32_t index;   /* which run of the stage */
@@ -81,6 +88,9 @@ mzt_status generation_create(generator *owner, const generate_request *request, 
                              mzt_error *error);
 /* Waits for what is on the device. NULL is accepted. */
 void generation_destroy(generation *g);
+
+/* From here on pictures are decoded in windows within `limit`; `bytes` is what the whole decoder takes. */
+mzt_status generation_use_windows(generation *g, uint64_t bytes, uint64_t limit);
 
 /* The networks that will run, in their order; `specs` holds PART_KIND_COUNT. Returns how many. */
 uint32_t generation_parts(const generation *g, const part_spec **specs);

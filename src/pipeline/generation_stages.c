@@ -214,7 +214,7 @@ static mzt_status end_steps(generation *g) {
 /* -- latents to pictures -- */
 
 static bool more_decode(const generation *g) {
-    return g->index < g->result.count;
+    return !g->tiles && g->index < g->result.count;
 }
 
 static const part_spec *decoder_part(const generation *g) {
@@ -235,6 +235,38 @@ static mzt_status read_picture(generation *g, image *picture) {
     return MZT_OK;
 }
 
+/* -- the same in windows -- */
+
+static bool more_windows(const generation *g) {
+    return g->tiles && g->tiled < g->result.count + g->result.trajectory_count;
+}
+
+/* One window of the picture in progress. */
+static mzt_status begin_window(generation *g, network_task *task) {
+    (void)task;
+    const uint64_t one = generation_latent_count(g);
+    const bool step = g->tiled >= g->result.count;
+    const uint32_t index = step ? g->tiled - g->result.count : g->tiled;
+    if (!g->tiling) {
+        float *latent = (step ? g->estimates : g->values) + index * one;
+        generator_release(g->owner); /* the limit is for all networks together */
+        latent_to_autoencoder(g->m, latent, one);
+        TRY(tiled_decoder_begin(g->tiles, latent, g->error));
+        g->tiling = true;
+    }
+    mzt_status status = tiled_decoder_advance(g->tiles, &g->tile_share, g->error);
+    if (status < 0) return status;
+    if (status == MZT_PENDING) return MZT_OK;
+    image *picture = step ? &g->result.trajectory[index] : &g->result.images[index];
+    tiled_decoder_picture(g->tiles, g->pixels);
+    image_set_floats(picture, g->pixels);
+    if (!step && g->source.host) source_paste(&g->source, picture);
+    g->tiling = false;
+    g->tile_share = 0;
+    g->tiled++;
+    return MZT_OK;
+}
+
 static mzt_status begin_decode(generation *g, network_task *task) {
     return run_decoder(g, g->values + g->index * generation_latent_count(g), task);
 }
@@ -246,7 +278,7 @@ static mzt_status end_decode(generation *g) {
 }
 
 static bool more_trajectory(const generation *g) {
-    return g->index < g->result.trajectory_count;
+    return !g->tiles && g->index < g->result.trajectory_count;
 }
 
 static mzt_status begin_trajectory(generation *g, network_task *task) {
@@ -268,4 +300,5 @@ const stage_functions generation_stages[STAGE_COUNT] = {
     [STAGE_STEPS] = {GENERATE_DENOISE, more_steps, unet_part, begin_steps, end_steps},
     [STAGE_DECODE] = {GENERATE_DECODE, more_decode, decoder_part, begin_decode, end_decode},
     [STAGE_TRAJECTORY] = {GENERATE_DECODE, more_trajectory, decoder_part, begin_trajectory, end_trajectory},
+    [STAGE_WINDOWS] = {GENERATE_DECODE, more_windows, NULL, begin_window, NULL},
 };

@@ -1,6 +1,8 @@
 /* Networks kept on a device; see generator.h. */
 #include "pipeline/generator.h"
 
+#include "stream.h"
+
 generator generator_make(const model *m, executor *e, precision p) {
     return (generator){.m = m, .e = e, .precision = p};
 }
@@ -8,19 +10,13 @@ generator generator_make(const model *m, executor *e, precision p) {
 static void drop(generator *g, uint32_t kind) {
     network_make_end(&g->parts[kind].maker);
     network_destroy(&g->parts[kind].network);
+    executor_destroy(g->parts[kind].stream);
+    g->parts[kind].stream = NULL;
     g->parts[kind].there = g->parts[kind].begun = false;
 }
 
 bool generator_has(const generator *g, const part_spec *spec) {
     return g->parts[spec->kind].there && part_spec_equal(&g->parts[spec->kind].spec, spec);
-}
-
-static mzt_status check_limit(const generator *g, const char *name, mzt_error *error) {
-    const uint64_t held = generator_memory(g);
-    if (!g->memory_limit || held <= g->memory_limit) return MZT_OK;
-    return error_set(error, MZT_ERROR_OUT_OF_MEMORY,
-                     "%s: the networks would hold %llu bytes on the device, the limit is %llu", name,
-                     (unsigned long long)held, (unsigned long long)g->memory_limit);
 }
 
 /* Compiles and allocates in place of what is in the way. */
@@ -31,7 +27,71 @@ static mzt_status begin(generator *g, const part_spec *spec, mzt_error *error) {
     g->parts[kind].spec = *spec;
     TRY(part_begin(g->m, g->e, g->precision, spec, &g->parts[kind].network, &g->parts[kind].maker, error));
     g->parts[kind].begun = true;
-    return check_limit(g, part_name((part_kind)kind), error);
+    return MZT_OK;
+}
+
+/* Gives other networks up until `bytes` more would fit, or none is left. */
+static void make_room(generator *g, uint32_t kind, uint64_t bytes) {
+    for (uint32_t i = 0; i < PART_KIND_COUNT; i++) {
+        const uint64_t held = generator_memory(g);
+        if (held <= g->memory_limit && bytes <= g->memory_limit - held) return;
+        if (i != kind) drop(g, i);
+    }
+}
+
+static mzt_status create_streamed(generator *g, const part_spec *spec, uint64_t limit, mzt_error *error) {
+    const uint32_t kind = spec->kind;
+    network *n = &g->parts[kind].network;
+    TRY(stream_executor_create(g->e, limit, &g->parts[kind].stream, error));
+    TRY(part_create(g->m, g->parts[kind].stream, g->precision, spec, n, error));
+    host_log(g->m->host, MZT_LOG_WARNING,
+             "%s: does not fit %llu MB; %llu MB of its weights are copied in every run, which is slow",
+             part_name((part_kind)kind), (unsigned long long)(g->memory_limit >> 20),
+             (unsigned long long)(stream_program_bytes(n->program) >> 20));
+    return MZT_OK;
+}
+
+/* Whole, if the estimate says that it fits, else streamed. What executors hold beyond the estimate (packed
+ * copies, alignment) is only known afterwards: then once more, with so much less. */
+static mzt_status create_within(generator *g, const part_spec *spec, mzt_error *error) {
+    const uint32_t kind = spec->kind;
+    uint64_t weights, activations, limit = g->memory_limit;
+    TRY(part_estimate(g->m, &g->e->limits, g->precision, spec, &weights, &activations, error));
+    make_room(g, kind, weights + activations);
+    bool streamed = weights + activations > limit;
+    for (uint32_t attempt = 0; attempt < 3; attempt++) {
+        if (streamed)
+            TRY(create_streamed(g, spec, limit, error));
+        else
+            TRY(part_create(g->m, g->e, g->precision, spec, &g->parts[kind].network, error));
+        const uint64_t held = generator_memory(g), over = held > g->memory_limit ? held - g->memory_limit : 0;
+        if (over == 0) return MZT_OK;
+        for (uint32_t i = 0; i < PART_KIND_COUNT; i++)
+            drop(g, i);
+        if (over >= limit) break;
+        limit = (streamed ? limit : weights + activations) - over;
+        streamed = true;
+    }
+    return error_set(
+        error, MZT_ERROR_OUT_OF_MEMORY,
+        "%s: %llu bytes of weights and %llu of activations do not fit the limit of %llu, not even in parts",
+        part_name((part_kind)kind), (unsigned long long)weights, (unsigned long long)activations,
+        (unsigned long long)g->memory_limit);
+}
+
+/* With a limit: in one go. */
+static mzt_status need_within(generator *g, const part_spec *spec, mzt_error *error) {
+    const uint32_t kind = spec->kind;
+    for (uint32_t i = 0; i < PART_KIND_COUNT; i++)
+        if (i == kind || g->turns) drop(g, i);
+    mzt_status status = create_within(g, spec, error);
+    if (status < 0) {
+        drop(g, kind);
+        return status;
+    }
+    g->parts[kind].spec = *spec;
+    g->parts[kind].there = true;
+    return MZT_OK;
 }
 
 mzt_status generator_need(generator *g, const part_spec *spec, uint64_t budget_us, network **out,
@@ -39,6 +99,7 @@ mzt_status generator_need(generator *g, const part_spec *spec, uint64_t budget_u
     const uint32_t kind = spec->kind;
     *out = &g->parts[kind].network;
     if (generator_has(g, spec)) return MZT_OK;
+    if (g->memory_limit) return need_within(g, spec, error);
     mzt_status status = MZT_OK;
     if (!g->parts[kind].begun || !part_spec_equal(&g->parts[kind].spec, spec)) {
         status = begin(g, spec, error);
@@ -49,10 +110,11 @@ mzt_status generator_need(generator *g, const part_spec *spec, uint64_t budget_u
         if (status < 0) error_prefix(error, "%s: ", part_name((part_kind)kind));
     }
     if (status == MZT_PENDING) return status;
-    if (status >= 0) status = check_limit(g, part_name((part_kind)kind), error); /* packed copies count too */
     if (status < 0) {
         drop(g, kind);
-        return status;
+        if (status != MZT_ERROR_OUT_OF_MEMORY || !g->e->limits.memory) return status;
+        g->memory_limit = g->e->limits.memory / 8 * 7; /* none was given, but the device has one */
+        return need_within(g, spec, error);
     }
     network_make_end(&g->parts[kind].maker);
     g->parts[kind].begun = false;

@@ -18,6 +18,7 @@ typedef struct generator {
         part_spec spec;
         network_maker maker;
         network network;
+        executor *stream; /* NULL, or what its weights are streamed by */
     } parts[PART_KIND_COUNT];
     bool map_known; /* `map` is that of this model */
     latent_map map;
@@ -27,7 +28,9 @@ generator generator_make(const model *m, executor *e, precision p);
 
 /* Makes the network of this description, unless it is there already, in slices of about `budget_us`: PENDING
  * until *out is ready. One of the same kind but another description is given up for it; with `turns`, every
- * other one. OUT_OF_MEMORY, naming the network, where it does not fit. */
+ * other one. With a memory limit, others are given up until it fits, and if it does not fit even alone, its
+ * matrices stay with the host and are copied while it runs (runtime/stream.h), which a log line says.
+ * OUT_OF_MEMORY, naming the network, where not even that fits. */
 mzt_status generator_need(generator *g, const part_spec *spec, uint64_t budget_us, network **out,
                           mzt_error *error);
 

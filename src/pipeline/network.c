@@ -41,6 +41,21 @@ mzt_status precision_resolve(precision wanted, const executor_limits *limits, dt
                      limits->spec, limits->name, dtype_name(*type));
 }
 
+mzt_status network_measure(const executor_limits *limits, graph *g, uint64_t *weights, uint64_t *activations,
+                           mzt_error *error) {
+    const graph_options options = {.max_range = limits->max_range};
+    plan *p = NULL;
+    if (!g) return error_memory(error, "graph", sizeof *g);
+    mzt_status status = graph_compile(g, &options, &p, error);
+    graph_destroy(g);
+    if (status >= 0) {
+        *weights = p->weight_bytes;
+        *activations = p->arena_bytes;
+    }
+    plan_destroy(p);
+    return status;
+}
+
 /* Room for the largest input that network_set converts. */
 static mzt_status reserve_scratch(const base_host *host, network *n, mzt_error *error) {
     uint64_t most = 1;

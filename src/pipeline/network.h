@@ -24,6 +24,11 @@ typedef struct network {
     void *scratch; /* for inputs that are stored in another type than f32 */
 } network;
 
+/* Bytes of weights and of activations that a network of this graph takes on such a device. Nothing is
+ * allocated there; the graph (NULL: out of memory) is used up. */
+mzt_status network_measure(const executor_limits *limits, graph *g, uint64_t *weights, uint64_t *activations,
+                           mzt_error *error);
+
 /* Compiles `g` for the executor (the graph is used up, and destroyed in every case), prepares it, and loads
  * its weights from `weights` (NULL for graphs without parameters). */
 mzt_status network_create(executor *e, graph *g, const weights_set *weights, network *out, mzt_error *error);

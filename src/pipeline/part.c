@@ -122,6 +122,15 @@ static mzt_status named(mzt_status status, const part_spec *spec, mzt_error *err
     return status < 0 ? error_prefix(error, "%s: ", part_name((part_kind)spec->kind)) : status;
 }
 
+mzt_status part_estimate(const model *m, const executor_limits *limits, precision p, const part_spec *spec,
+                         uint64_t *weights, uint64_t *activations, mzt_error *error) {
+    dtype type;
+    TRY(part_type(m, limits, p, (part_kind)spec->kind, &type, error));
+    graph *g = part_describe(m, type, spec, error);
+    if (!g) return MZT_ERROR_OUT_OF_MEMORY;
+    return named(network_measure(limits, g, weights, activations, error), spec, error);
+}
+
 mzt_status part_begin(const model *m, executor *e, precision p, const part_spec *spec, network *out,
                       network_maker *maker, mzt_error *error) {
     dtype type;

@@ -27,7 +27,7 @@ struct tiled_decoder {
     dtype type;
     shape4 latent;
     model_wrap wrap;
-    uint64_t limit, most;
+    uint64_t limit, allowed, most; /* allowed: by estimates, which executors may exceed */
     vae_stage stages[VAE_STAGES_MAX];
     uint32_t stage_count, stage; /* 0: the head, then stages[stage - 1] */
     network network;             /* of the stage in progress; plan NULL: none */
@@ -137,13 +137,9 @@ static graph *describe_stage(const tiled_decoder *d, const vae_stage *s, const a
 
 /* What a graph takes on the device; uses it up. */
 static mzt_status measure(const executor_limits *limits, graph *g, uint64_t *bytes, mzt_error *error) {
-    const graph_options options = {.max_range = limits->max_range};
-    plan *p = NULL;
-    if (!g) return error_memory(error, "graph", sizeof *g);
-    mzt_status status = graph_compile(g, &options, &p, error);
-    graph_destroy(g);
-    if (status >= 0) *bytes = p->arena_bytes + p->weight_bytes;
-    plan_destroy(p);
+    uint64_t weights = 0, activations = 0;
+    mzt_status status = network_measure(limits, g, &weights, &activations, error);
+    *bytes = weights + activations;
     return status;
 }
 
@@ -155,7 +151,7 @@ static mzt_status choose_windows(tiled_decoder *d, const vae_stage *s, mzt_error
         d->y = divide(p->h, window, d->wrap.y);
         d->x = divide(p->w, window, d->wrap.x);
         TRY(measure(&d->e->limits, describe_stage(d, s, &d->y, &d->x), &bytes, error));
-        if (bytes <= d->limit) return MZT_OK;
+        if (bytes <= d->allowed) return MZT_OK;
         const uint32_t largest = d->y.window > d->x.window ? d->y.window : d->x.window;
         window = SMALLEST;
         while (2 * window < largest)
@@ -193,23 +189,31 @@ static mzt_status reserve(const tiled_decoder *d, float **block, uint64_t count,
     return MZT_OK;
 }
 
-static void note_memory(tiled_decoder *d) {
-    const uint64_t bytes = program_memory(d->network.program);
-    if (bytes > d->most) d->most = bytes;
+/* Makes the stage's network with windows as large as the limit allows by what is really held. */
+static mzt_status create_stage(tiled_decoder *d, const vae_stage *s, mzt_error *error) {
+    for (d->allowed = d->limit;;) {
+        TRY(choose_windows(d, s, error));
+        graph *g = describe_stage(d, s, &d->y, &d->x);
+        if (!g) return error_memory(error, "graph", sizeof *g);
+        TRY(network_create(d->e, g, d->m->weights[MODEL_VAE], &d->network, error));
+        const uint64_t held = program_memory(d->network.program);
+        if (held <= d->limit) {
+            if (held > d->most) d->most = held;
+            return MZT_OK;
+        }
+        network_destroy(&d->network);
+        d->allowed = held - d->limit < d->allowed ? d->allowed - (held - d->limit) : 0;
+    }
 }
 
 static mzt_status begin_stage(tiled_decoder *d, mzt_error *error) {
     const vae_stage *s = &d->stages[d->stage - 1];
     const plane *from = s->kind == VAE_STAGE_SECOND ? &d->hidden : &d->current;
-    TRY(choose_windows(d, s, error));
+    TRY(create_stage(d, s, error));
     const uint64_t pixels = (uint64_t)d->y.window * d->x.window;
     TRY(reserve(d, &d->in, pixels * s->cin, error));
     if (s->skip) TRY(reserve(d, &d->skip, pixels * s->skip, error));
     TRY(reserve(d, &d->out, pixels * s->scale * s->scale * s->cout, error));
-    graph *g = describe_stage(d, s, &d->y, &d->x);
-    if (!g) return error_memory(error, "graph", sizeof *g);
-    TRY(network_create(d->e, g, d->m->weights[MODEL_VAE], &d->network, error));
-    note_memory(d);
     set_statistics(d, from, pixels);
     if (s->kind != VAE_STAGE_UPSAMPLE)
         TRY(network_set(&d->network, "statistics", d->statistics, 2 * (uint64_t)d->m->vae.groups, error));
@@ -361,7 +365,7 @@ mzt_status tiled_decoder_begin(tiled_decoder *d, const float *latent, mzt_error 
     graph *g = describe_head(d);
     if (!g) return error_memory(error, "graph", sizeof *g);
     TRY(network_create(d->e, g, d->m->weights[MODEL_VAE], &d->network, error));
-    note_memory(d);
+    d->most = program_memory(d->network.program);
     return network_set(&d->network, "latent", latent, (uint64_t)d->latent.h * d->latent.w * d->latent.c,
                        error);
 }
@@ -385,12 +389,4 @@ void tiled_decoder_picture(const tiled_decoder *d, float *picture) {
 
 uint64_t tiled_decoder_memory(const tiled_decoder *d) {
     return d->most;
-}
-
-mzt_status decoder_estimate(const model *m, const executor_limits *limits, precision p, shape4 latent,
-                            model_wrap wrap, uint64_t *bytes, mzt_error *error) {
-    const part_spec spec = autoencoder_spec(PART_DECODER, latent, wrap);
-    dtype type;
-    TRY(part_type(m, limits, p, PART_DECODER, &type, error));
-    return measure(limits, part_describe(m, type, &spec, error), bytes, error);
 }

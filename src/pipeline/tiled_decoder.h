@@ -31,8 +31,4 @@ void tiled_decoder_picture(const tiled_decoder *d, float *picture);
 /* The most that was held on the device. */
 uint64_t tiled_decoder_memory(const tiled_decoder *d);
 
-/* Bytes of weights and activations that the whole decoder takes on the device, without making it. */
-mzt_status decoder_estimate(const model *m, const executor_limits *limits, precision p, shape4 latent,
-                            model_wrap wrap, uint64_t *bytes, mzt_error *error);
-
 #endif

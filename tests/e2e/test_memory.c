@@ -4,7 +4,9 @@
 #define FOLDER        MZT_BINARY_DIR "/memory-test"
 #include "tiny_model.h"
 
-#include "pipeline/tiled_decoder.h"
+#include "pipeline/generation.h"
+#include "stream.h"
+#include "vulkan_env.h"
 #include "sample/random.h"
 
 typedef struct pictures {
@@ -22,9 +24,10 @@ static pictures decode_both(uint32_t h, uint32_t w, model_wrap wrap, double frac
     assert_true(p.whole && p.tiled && values);
     random_normals(5, 1, 0, count, values);
     must(autoencoder_decode(tiny, cpu, PRECISION_F32, latent, wrap, values, p.whole, NULL, &error));
-    uint64_t bytes;
-    must(decoder_estimate(tiny, &cpu->limits, PRECISION_F32, latent, wrap, &bytes, &error));
-    p.limit = (uint64_t)((double)bytes * fraction);
+    uint64_t weights, activations;
+    const part_spec spec = autoencoder_spec(PART_DECODER, latent, wrap);
+    must(part_estimate(tiny, &cpu->limits, PRECISION_F32, &spec, &weights, &activations, &error));
+    p.limit = (uint64_t)((double)(weights + activations) * fraction);
     tiled_decoder *d;
     must(tiled_decoder_create(tiny, cpu, PRECISION_F32, latent, wrap, p.limit, &d, &error));
     for (int again = 0; again < 2; again++) { /* the second time as well */
@@ -83,11 +86,11 @@ static void test_shapes(void **state) {
         uint32_t h, w;
         model_wrap wrap;
         double fraction;
-    } cases[] = {{12, 20, {false, false}, 0.3},
-                 {17, 9, {false, false}, 0.25},
-                 {12, 16, {true, true}, 0.3},
-                 {9, 21, {true, false}, 0.3},
-                 {8, 8, {false, true}, 2}};
+    } cases[] = {{24, 40, {false, false}, 0.3},
+                 {33, 19, {false, false}, 0.3},
+                 {24, 36, {true, true}, 0.3},
+                 {17, 45, {true, false}, 0.3},
+                 {8, 8, {false, true}, 5}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         pictures p = decode_both(cases[i].h, cases[i].w, cases[i].wrap, cases[i].fraction);
         const double db = decibels(&p), step = largest_step(&p);
@@ -119,12 +122,130 @@ static void test_too_little(void **state) {
     assert_null(d);
 }
 
+/* Makes a small picture within a limit; returns what was held on the device while denoising. */
+static uint64_t generate_within(executor *device, const generate_request *r, uint64_t limit, image *out) {
+    generator owner = generator_make(tiny, device, PRECISION_F32);
+    generation *g;
+    owner.turns = true;
+    owner.memory_limit = limit;
+    must(generation_create(&owner, r, &g, &error));
+    mzt_status status = MZT_PENDING;
+    uint64_t held = 0;
+    while (status == MZT_PENDING) {
+        status = generation_step(g, 20000, &error);
+        const uint64_t now = generator_memory(&owner);
+        if (now > held) held = now;
+        if (status == MZT_PENDING) generation_wait(g, 20000, &error);
+    }
+    must(status);
+    *out = g->result.images[0];
+    g->result.images[0] = (image){0};
+    assert_true((g->tiles != NULL) == (limit > 0 && limit < 1000000000));
+    generation_destroy(g);
+    generator_release(&owner);
+    return held;
+}
+
+static void compare_within(executor *device) {
+    generate_request r = small_request("x");
+    r.width = 128;
+    r.height = 96;
+    r.steps = 3;
+    image free_ = {0}, bound = {0};
+    const uint64_t most = generate_within(device, &r, 0, &free_);
+    for (int part = 2; part <= 4; part += 2) {
+        const uint64_t limit = most * 2 / (uint64_t)part / 2 + most / 8;
+        const uint64_t held = generate_within(device, &r, limit, &bound);
+        const double db = psnr(&free_, &bound);
+        print_message("%s: %.2f MB without a limit; within %.2f MB: %.2f MB held, %.1f dB\n",
+                      device->limits.name, (double)most * 1e-6, (double)limit * 1e-6, (double)held * 1e-6,
+                      db);
+        assert_true(held <= limit);
+        assert_true(db >= 60);
+        image_free(&host, &bound);
+    }
+    image_free(&host, &free_);
+}
+
+static void test_limits(void **state) {
+    (void)state;
+    compare_within(cpu);
+}
+
+static void test_limits_vulkan(void **state) {
+    (void)state;
+    executor *device;
+    vulkan_env_set();
+    if (device_open(&host, "vulkan:llvmpipe", &device, &error) < 0) {
+        print_message("%s\n", error.message);
+        skip();
+    }
+    compare_within(device);
+    executor_destroy(device);
+}
+
+/* Every share of the weights on the device, down to one matrix: the same bits, whole and step by step. */
+static void test_streaming(void **state) {
+    (void)state;
+    part_spec spec;
+    memset(&spec, 0, sizeof spec);
+    spec.kind = PART_TEXT;
+    spec.n = 2;
+    spec.h = 16;
+    spec.outputs = TEXT_LAST;
+    uint32_t ids[32];
+    float *expected = calloc(32 * 1024, sizeof *expected), *found = calloc(32 * 1024, sizeof *found);
+    const uint64_t count = 32ull * tiny->text[0].channels;
+    uint64_t weights, activations, streamed = 0;
+    network n;
+    for (uint32_t i = 0; i < 32; i++)
+        ids[i] = i * 7 % tiny->text[0].vocabulary;
+    must(part_create(tiny, cpu, PRECISION_F32, &spec, &n, &error));
+    must(network_set_u32(&n, "ids", ids, 32, &error));
+    must(network_run(&n, &error));
+    must(network_get(&n, "last", expected, count, &error));
+    network_destroy(&n);
+    must(part_estimate(tiny, &cpu->limits, PRECISION_F32, &spec, &weights, &activations, &error));
+    bool refused = false;
+    for (int tenths = 12; tenths >= 0 && !refused; tenths--) {
+        executor *stream;
+        must(stream_executor_create(cpu, activations + weights * (uint64_t)tenths / 10, &stream, &error));
+        mzt_status status = part_create(tiny, stream, PRECISION_F32, &spec, &n, &error);
+        refused = status == MZT_ERROR_OUT_OF_MEMORY;
+        if (!refused) {
+            must(status);
+            const uint64_t bytes = stream_program_bytes(n.program);
+            assert_true(tenths >= 11 ? bytes == 0 : bytes >= streamed);
+            streamed = bytes;
+            must(network_set_u32(&n, "ids", ids, 32, &error));
+            for (int again = 0; again < 2; again++) {
+                network_task task;
+                memset(found, 0, count * sizeof *found);
+                must(network_task_phase(&n, "main", 2, &task, &error));
+                do
+                    status = network_task_advance(&task, 50, &error);
+                while (status == MZT_PENDING);
+                must(status);
+                must(network_get(&n, "last", found, count, &error));
+                assert_memory_equal(expected, found, count * sizeof *found);
+            }
+            must(network_run(&n, &error));
+            must(network_get(&n, "last", found, count, &error));
+            assert_memory_equal(expected, found, count * sizeof *found);
+            network_destroy(&n);
+        }
+        executor_destroy(stream);
+    }
+    assert_true(refused && streamed > weights / 3);
+    free(expected);
+    free(found);
+}
+
 int main(void) {
     host = host_make(NULL);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_large),
-        cmocka_unit_test(test_too_little),
+        cmocka_unit_test(test_shapes),    cmocka_unit_test(test_large),  cmocka_unit_test(test_too_little),
+        cmocka_unit_test(test_streaming), cmocka_unit_test(test_limits), cmocka_unit_test(test_limits_vulkan),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
