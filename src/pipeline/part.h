@@ -51,6 +51,10 @@ mzt_status part_type(const model *m, const executor_limits *limits, precision p,
 /* Describes the part's graph. */
 graph *part_describe(const model *m, dtype type, const part_spec *spec, mzt_error *error);
 
+/* Bytes of its weights and activations on a device, without making it. */
+mzt_status part_estimate(const model *m, const executor_limits *limits, precision p, const part_spec *spec,
+                         uint64_t *weights, uint64_t *activations, mzt_error *error);
+
 /* Describes, compiles, prepares and loads; in slices, with network_make_advance. Errors begin with the part's
  * name. */
 mzt_status part_begin(const model *m, executor *e, precision p, const part_spec *spec, network *out,

@@ -184,6 +184,8 @@ static uint32_t list_run_options(generate_command *c, option *options) {
         {0, "device", "D", "see mezzotint devices; default auto", OPTION_TEXT, &c->device, 0, 0, NULL},
         {0, "precision", "P", "auto, f32, f16 or bf16; default auto", OPTION_TEXT, &c->precision_name, 0, 0,
          NULL},
+        {0, "memory", "LIMIT", "device memory to hold at most, such as 4G or 900M", OPTION_TEXT, &c->memory,
+         0, 0, NULL},
         {'q', "quiet", NULL, "print nothing but errors", OPTION_FLAG, &c->quiet, 0, 0, NULL},
         {0, "json", NULL, "print parameters and timings as one JSON object", OPTION_FLAG, &c->json, 0, 0,
          NULL},

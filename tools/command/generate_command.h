@@ -17,7 +17,7 @@ typedef struct generate_command {
     generate_request request;
 
     /* options that are not the request's own */
-    const char *model_option, *output, *device, *precision_name, *rng_name, *from;
+    const char *model_option, *output, *device, *precision_name, *memory, *rng_name, *from;
     const char *init_file, *mask_file, *sigma_list, *interval, *tile, *trajectory, *preview_kind, *lora,
         *lora_folder;
     bool json, quiet, preview, seed_given, variation_given;

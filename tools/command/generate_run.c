@@ -1,5 +1,6 @@
 /* mezzotint generate's work: the request, through the C API, to pictures. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/threads.h"
@@ -128,6 +129,36 @@ static mzt_status open_all(generate_command *c, objects *o, mzt_error *error) {
     return mzt_device_get_info(o->device, &c->device_info, error);
 }
 
+/* "4G", "1.5G", "900M", or bytes. */
+static mzt_status parse_memory(const char *text, uint64_t *bytes, mzt_error *error) {
+    char *end, shown[40];
+    const double value = strtod(text, &end);
+    const double unit = *end == 'G' || *end == 'g'   ? 1073741824.0
+                        : *end == 'M' || *end == 'm' ? 1048576.0
+                        : *end == 'K' || *end == 'k' ? 1024.0
+                                                     : 1.0;
+    if (end != text && unit > 1) end++;
+    if (end == text || *end || !(value > 0) || value * unit > 1e18)
+        return error_set(error, MZT_ERROR_INVALID, "--memory: expected a size such as 4G or 900M, found '%s'",
+                         error_text(shown, sizeof shown, text));
+    *bytes = (uint64_t)(value * unit);
+    return MZT_OK;
+}
+
+/* What the job takes, before anything is allocated for it. */
+static mzt_status print_estimate(const generate_command *c, const objects *o, const mzt_pipeline_params *p,
+                                 const mzt_job_params *params, mzt_error *error) {
+    mzt_estimate e = {.struct_size = sizeof e};
+    TRY(mzt_model_estimate(o->model, o->device, p, params, &e, error));
+    if (!c->quiet)
+        fprintf(stderr,
+                "memory: %.0f MB of weights and %.0f MB of activations, at most %.0f MB at once; the limit "
+                "is %.0f MB\n",
+                (double)e.weights * 1e-6, (double)e.activations * 1e-6, (double)e.peak * 1e-6,
+                (double)p->memory_limit * 1e-6);
+    return MZT_OK;
+}
+
 static mzt_status make(generate_command *c, objects *o, mzt_error *error) {
     mzt_image pictures[2];
     mzt_pipeline_params p;
@@ -136,6 +167,10 @@ static mzt_status make(generate_command *c, objects *o, mzt_error *error) {
     p.precision = (mzt_precision)c->request.precision;
     p.residency = MZT_RESIDENCY_TURNS; /* one run: the least memory */
     p.shape = &params;
+    if (c->memory) {
+        TRY(parse_memory(c->memory, &p.memory_limit, error));
+        TRY(print_estimate(c, o, &p, &params, error));
+    }
     TRY(mzt_pipeline_create(o->model, o->device, &p, &o->pipeline, error));
     TRY(mzt_job_create(o->pipeline, &params, &o->job, error));
     mzt_status status = mzt_job_run(o->job, error);
