@@ -110,6 +110,9 @@ mzt_status command_convert(command_context *context, int argc, char **argv, mzt_
     if (status != MZT_OK) return status;
     if (!output)
         return error_set(error, MZT_ERROR_INVALID, "expected -o PATH (see mezzotint convert --help)");
+    if (choice.embeddings.count || choice.weights)
+        return error_set(error, MZT_ERROR_INVALID, "--%s is for making pictures, not for converting",
+                         choice.weights ? "weights" : "embedding");
     to.path = output;
     to.gguf = ends_with(output, ".gguf");
     if (to.gguf)
