@@ -72,6 +72,8 @@ mzt_status program_queue_write(program *g, uint32_t buffer, uint64_t offset, con
 }
 
 mzt_status program_queue_image(program *g, const plan_image *image, mzt_error *error) {
+    if (image->plan != g->plan)
+        return error_set(error, MZT_ERROR_INVALID, "weights of another plan than the program's");
     for (uint32_t i = 0; i < g->plan->buffer_count; i++) {
         if (image->weights[i])
             TRY(program_queue_write(g, i, 0, image->weights[i], g->plan->buffers[i].bytes, error));

@@ -174,6 +174,9 @@ static void run_image(const plan_image *image, uint8_t *out, uint64_t size) {
         dtype_store((dtype)input->dtype, values, i, (i % 7) / 4.0);
     assert_int_equal(cpu_reference_create(&host, &e, &error), MZT_OK);
     assert_int_equal(executor_prepare_begin(e, image->plan, &g, &error), MZT_OK);
+    plan_image other = *image;
+    other.plan = NULL;
+    assert_int_equal(program_queue_image(g, &other, &error), MZT_ERROR_INVALID);
     assert_int_equal(program_queue_image(g, image, &error), MZT_OK);
     assert_int_equal(program_queue_seal(g, &error), MZT_OK);
     assert_int_equal(program_prepare_advance(g, BUDGET_UNLIMITED, NULL, &error), MZT_OK);
