@@ -114,9 +114,8 @@ static mzt_status reserve_denoiser(generation *g) {
 mzt_status generation_use_windows(generation *g, uint64_t bytes, uint64_t limit) {
     shape4 latent = g->latent;
     latent.n = 1;
-    host_log(g->m->host, MZT_LOG_WARNING,
-             "vae decoder: %llu MB do not fit %llu MB; pictures are decoded in windows",
-             (unsigned long long)(bytes >> 20), (unsigned long long)(limit >> 20));
+    g->whole_bytes = bytes;
+    g->window_limit = limit;
     return tiled_decoder_create(g->m, g->owner->e, g->owner->precision, latent, g->request->tile, limit,
                                 &g->tiles, g->error);
 }

@@ -62,10 +62,11 @@ typedef struct generation {
     float *blocks[3]; /* the same for each picture of the batch; or mask and known region */
     image preview;
 
-    tiled_decoder *tiles; /* NULL: the decoder runs as a whole */
-    uint32_t tiled;       /* pictures decoded in windows; those of the trajectory come last */
-    bool tiling;          /* one of them has begun */
-    double tile_share;    /* of it */
+    tiled_decoder *tiles;               /* NULL: the decoder runs as a whole */
+    uint32_t tiled;                     /* pictures decoded in windows; those of the trajectory come last */
+    bool tiling;                        /* one of them has begun */
+    uint64_t whole_bytes, window_limit; /* what the decoder takes, and may take */
+    double tile_share;                  /* of it */
 
     part_spec encoder, decoder, unet;
     generation_stage stage;

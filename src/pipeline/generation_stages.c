@@ -249,6 +249,10 @@ static mzt_status begin_window(generation *g, network_task *task) {
     const uint32_t index = step ? g->tiled - g->result.count : g->tiled;
     if (!g->tiling) {
         float *latent = (step ? g->estimates : g->values) + index * one;
+        if (g->tiled == 0)
+            host_log(g->m->host, MZT_LOG_WARNING,
+                     "vae decoder: %.1f MB do not fit %.1f MB; pictures are decoded in windows",
+                     (double)g->whole_bytes * 1e-6, (double)g->window_limit * 1e-6);
         generator_release(g->owner); /* the limit is for all networks together */
         latent_to_autoencoder(g->m, latent, one);
         TRY(tiled_decoder_begin(g->tiles, latent, g->error));

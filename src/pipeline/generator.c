@@ -45,9 +45,9 @@ static mzt_status create_streamed(generator *g, const part_spec *spec, uint64_t 
     TRY(stream_executor_create(g->e, limit, &g->parts[kind].stream, error));
     TRY(part_create(g->m, g->parts[kind].stream, g->precision, spec, n, error));
     host_log(g->m->host, MZT_LOG_WARNING,
-             "%s: does not fit %llu MB; %llu MB of its weights are copied in every run, which is slow",
-             part_name((part_kind)kind), (unsigned long long)(g->memory_limit >> 20),
-             (unsigned long long)(stream_program_bytes(n->program) >> 20));
+             "%s: does not fit %.1f MB; %.1f MB of its weights are copied in every run, which is slow",
+             part_name((part_kind)kind), (double)g->memory_limit * 1e-6,
+             (double)stream_program_bytes(n->program) * 1e-6);
     return MZT_OK;
 }
 
