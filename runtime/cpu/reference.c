@@ -124,18 +124,27 @@ static void run_sampled_items(void *argument, uint64_t first, uint64_t last, uin
     }
 }
 
-mzt_status reference_run(cpu_program *g, cpu_call *call, mzt_error *error) {
-    reference_job job = {
-        .call = call, .items = count_items(call->op, call->params), .sampled = cpu_executor_of(g)->sampled};
+/* `sampled` 0: all items. */
+static mzt_status run_call(cpu_call *call, uint64_t sampled, mzt_error *error) {
+    reference_job job = {.call = call, .items = count_items(call->op, call->params), .sampled = sampled};
     atomic_init(&job.failed, false);
-    if (job.sampled && job.sampled < job.items)
-        thread_pool_for(call->pool, job.sampled, 1, run_sampled_items, &job);
+    if (sampled && sampled < job.items)
+        thread_pool_for(call->pool, sampled, 1, run_sampled_items, &job);
     else
         thread_pool_for(call->pool, job.items, 1, run_items, &job);
     if (atomic_load(&job.failed))
         return error_set(error, MZT_ERROR_OUT_OF_MEMORY, "no memory for the rows of one %s",
                          op_get(call->op)->name);
     return MZT_OK;
+}
+
+mzt_status reference_run(cpu_program *g, cpu_call *call, mzt_error *error) {
+    (void)g;
+    return run_call(call, 0, error);
+}
+
+static mzt_status run_sampled(cpu_program *g, cpu_call *call, mzt_error *error) {
+    return run_call(call, cpu_executor_of(g)->sampled, error);
 }
 
 mzt_status cpu_reference_create(const base_host *host, executor **out, mzt_error *error) {
@@ -146,7 +155,9 @@ mzt_status cpu_reference_create(const base_host *host, executor **out, mzt_error
 
 mzt_status cpu_reference_create_sampled(const base_host *host, uint64_t items, executor **out,
                                         mzt_error *error) {
-    TRY(cpu_reference_create(host, out, error));
+    static const cpu_backend backend = {.run = run_sampled};
+    TRY(cpu_executor_create(host, &backend, 0, "reference in double precision, sampled", "cpu-reference",
+                            out, error));
     ((cpu_executor *)(void *)*out)->sampled = items;
     return MZT_OK;
 }
