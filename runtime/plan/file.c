@@ -200,7 +200,7 @@ static mzt_status find_weights(const plan *p, const uint8_t *data, uint64_t at, 
 mzt_status plan_image_parse(const base_host *host, const void *data, uint64_t size, plan_image *out,
                             mzt_error *error) {
     uint64_t used;
-    *out = (plan_image){0};
+    *out = (plan_image){.host = host};
     TRY(parse_front(host, data, size, true, &used, &out->plan, error));
     out->weights = host_calloc(host, out->plan->buffer_count, sizeof *out->weights);
     mzt_status status = out->weights ? find_weights(out->plan, data, used, size, out->weights, error)
@@ -211,7 +211,7 @@ mzt_status plan_image_parse(const base_host *host, const void *data, uint64_t si
 }
 
 void plan_image_destroy(plan_image *image) {
-    if (image->plan) host_free(image->plan->host, image->weights);
+    if (image->host) host_free(image->host, image->weights);
     plan_destroy(image->plan);
     *image = (plan_image){0};
 }

@@ -140,7 +140,8 @@ mzt_status plan_parse(const base_host *host, const void *data, uint64_t size, pl
  * plan as plan_write has it, then each weight buffer in the plan's own type and layout, at multiples of PLAN_ALIGNMENT from the
  * image's start. Several images may stand in one file, each at a multiple of PLAN_ALIGNMENT. */
 typedef struct plan_image {
-    plan *plan;
+    const base_host *host;
+    plan *plan; /* owned, unless the owner of the image takes it and leaves NULL here */
     const uint8_t **weights; /* [buffer_count] into the bytes the image was parsed from; NULL for buffers that are no weights */
 } plan_image;
 
