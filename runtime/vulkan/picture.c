@@ -256,7 +256,7 @@ static void target_barrier(const vulkan_device *device, VkCommandBuffer commands
         .srcQueueFamilyIndex = source,
         .dstQueueFamilyIndex = destination,
         .image = target->image,
-        .subresourceRange = {VK_IMAGE_ASPECT_COLOR_BIT, target->mip_level, 1, target->array_layer, 1},
+        .subresourceRange = {VK_IMAGE_ASPECT_COLOR_BIT, 0, 1, 0, 1},
     };
     VkBufferMemoryBarrier buffer = {
         .sType = VK_STRUCTURE_TYPE_BUFFER_MEMORY_BARRIER,
@@ -275,7 +275,7 @@ static void copy_pixels(const vulkan_device *device, const picture_flight *f, co
                         const vulkan_picture_target *target) {
     if (target->image) {
         VkBufferImageCopy region = {
-            .imageSubresource = {VK_IMAGE_ASPECT_COLOR_BIT, target->mip_level, target->array_layer, 1},
+            .imageSubresource = {VK_IMAGE_ASPECT_COLOR_BIT, 0, 0, 1},
             .imageOffset = {(int32_t)target->x, (int32_t)target->y, 0},
             .imageExtent = {copy->width, copy->height, 1},
         };

@@ -69,15 +69,14 @@ typedef struct vulkan_import {
 mzt_status vulkan_executor_import(const base_host *host, const vulkan_options *options,
                                   const vulkan_import *import, executor **out, mzt_error *error);
 
-/* Where a picture goes: a mip level and layer of a 2D image, or a buffer. */
+/* Where a picture goes: mip level 0, layer 0 of a 2D image, or a buffer. */
 typedef struct vulkan_picture_target {
     VkImage image;   /* with VK_IMAGE_USAGE_TRANSFER_DST_BIT; or VK_NULL_HANDLE, then: */
     VkBuffer buffer; /* with VK_BUFFER_USAGE_TRANSFER_DST_BIT */
     uint64_t buffer_offset, buffer_row_bytes; /* multiples of 4; row_bytes 0: dense */
-    VkFormat format; /* R8G8B8A8_UNORM or _SRGB (the same bytes), B8G8R8A8_UNORM or _SRGB,
-                      * R16G16B16A16_SFLOAT,          R32G32B32A32_SFLOAT */
-    uint32_t x, y;   /* where the picture's upper left corner goes; images only */
-    uint32_t mip_level, array_layer;
+    VkFormat format;          /* R8G8B8A8_UNORM or _SRGB (the same bytes), B8G8R8A8_UNORM or _SRGB,
+                               * R16G16B16A16_SFLOAT,          R32G32B32A32_SFLOAT */
+    uint32_t x, y;            /* where the picture's upper left corner goes; images only */
     VkImageLayout old_layout; /* UNDEFINED: what was in the image may be lost */
     VkImageLayout new_layout; /* that the image is left in; UNDEFINED: TRANSFER_DST_OPTIMAL */
     /* Ownership: taken from family `from_family` before, released to `to_family` after, where they are
