@@ -1,5 +1,6 @@
 # The libraries that other programs link, made of the objects that the tests and the command use too:
 #   libmezzotint.so.1, libmezzotint.a                  all of mezzotint.h
+#   libmezzotint-runtime.so.1, libmezzotint-runtime.a  what runs compiled models: no compiler, no JSON, no PNG
 #   mezzotint.pc, mezzotintConfig.cmake, headers, manual pages
 # Exported is what src/api/symbols.txt lists, under the version MEZZOTINT_<ABI>.
 include(GNUInstallDirs)
@@ -58,6 +59,34 @@ function(add_library_pair name objects inner symbols)
 endfunction()
 
 add_library_pair(mezzotint "${full_objects}" mezzotint ${PROJECT_SOURCE_DIR}/src/api/symbols.txt)
+# The small runtime: executors, and of src/ what runs a compiled model.
+set(source ${PROJECT_SOURCE_DIR}/src)
+file(GLOB runtime_sources CONFIGURE_DEPENDS ${source}/sample/*.c ${source}/api/*.c)
+list(FILTER runtime_sources EXCLUDE REGEX "/(config_json|open|estimate|compile|png|validate)\\.c$")
+list(APPEND runtime_sources ${source}/sample/compile.c)
+foreach(name text/bpe text/bpe_merge text/bpe_packed text/clean text/lower text/vocabulary text/known_words text/prompt
+    text/prompt_tags text/prompt_tokens image/image image/resize model/facts model/tensor_layout
+    pipeline/generate pipeline/generate_resolve pipeline/generation pipeline/generation_stages pipeline/generator
+    pipeline/model_missing pipeline/network pipeline/part pipeline/packed pipeline/packed_facts pipeline/conditioning pipeline/prompts
+    pipeline/denoise pipeline/autoencoder pipeline/latent_map pipeline/source pipeline/start)
+  list(APPEND runtime_sources ${source}/${name}.c)
+endforeach()
+add_library(mezzotint-runner STATIC ${runtime_sources})
+target_include_directories(mezzotint-runner PUBLIC ${source})
+target_link_libraries(mezzotint-runner PUBLIC mezzotint-runtime PRIVATE PkgConfig::UTF8PROC)
+if(MZT_VULKAN)
+  set_source_files_properties(${source}/api/vulkan.c PROPERTIES COMPILE_DEFINITIONS MZT_HAVE_VULKAN=1)
+endif()
+set(runtime_objects $<TARGET_OBJECTS:mezzotint-runner> $<TARGET_OBJECTS:mezzotint-runtime>)
+if(TARGET mezzotint-shaders)
+  list(APPEND runtime_objects $<TARGET_OBJECTS:mezzotint-shaders>)
+endif()
+add_library_pair(mezzotint-runtime "${runtime_objects}" mezzotint-runner ${PROJECT_SOURCE_DIR}/src/api/symbols.txt)
+add_library(mezzotint::runtime ALIAS mezzotint-runtime-shared)
+add_library(mezzotint::runtime-static ALIAS mezzotint-runtime-static)
+set_target_properties(mezzotint-runtime-shared PROPERTIES EXPORT_NAME runtime)
+set_target_properties(mezzotint-runtime-static PROPERTIES EXPORT_NAME runtime-static)
+
 add_library(mezzotint::mezzotint ALIAS mezzotint-shared)
 add_library(mezzotint::static ALIAS mezzotint-static)
 set_target_properties(mezzotint-shared PROPERTIES EXPORT_NAME mezzotint)
@@ -75,7 +104,8 @@ if(linked MATCHES dnnl)
 endif()
 string(REPLACE "-l" "" static_names "${static_libraries}")
 configure_file(${PROJECT_SOURCE_DIR}/cmake/mezzotint.pc.in ${PROJECT_BINARY_DIR}/mezzotint.pc @ONLY)
-install(FILES ${PROJECT_BINARY_DIR}/mezzotint.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT libraries)
+configure_file(${PROJECT_SOURCE_DIR}/cmake/mezzotint-runtime.pc.in ${PROJECT_BINARY_DIR}/mezzotint-runtime.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/mezzotint.pc ${PROJECT_BINARY_DIR}/mezzotint-runtime.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT libraries)
 
 set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/mezzotint)
 install(EXPORT mezzotintTargets NAMESPACE mezzotint:: DESTINATION ${package_folder} COMPONENT libraries)

@@ -25,6 +25,7 @@ struct mzt_model {
     base_host host;          /* the context's, with files of its own where they are in memory */
     struct api_files *files; /* NULL: the system's */
     model *m;
+    char weights_file[1024]; /* of the denoising network; "" for compiled models */
 };
 
 struct mzt_pipeline {
@@ -87,6 +88,10 @@ void api_texts_destroy(const base_host *host, struct job_texts *texts); /* NULL 
  * image, mask), to be released with image_free. `params` NULL: the defaults. */
 mzt_status api_request(const base_host *host, const mzt_job_params *params, generate_request *request,
                        struct job_texts **texts, image pictures[2], mzt_error *error);
+
+/* The networks for jobs like `shape`, found by making such a job. An empty prompt stands for any. */
+mzt_status api_list_parts(generator *owner, const base_host *host, const mzt_job_params *shape,
+                          part_spec parts[PART_KIND_COUNT], uint32_t *count, mzt_error *error);
 
 mzt_status api_rng(mzt_rng given, random_kind *out, mzt_error *error);
 mzt_status api_precision(mzt_precision given, precision *out, mzt_error *error);

@@ -55,6 +55,7 @@ mzt_status mzt_model_estimate(mzt_model *opened, const mzt_device *device,
     owner.turns = own.residency == MZT_RESIDENCY_TURNS;
     TRY(api_request(&opened->host, job ? job : own.shape, &request, &texts, pictures, error));
     request.precision = wanted;
+    if (!request.prompt[0]) request.prompt = ","; /* stands for any */
     mzt_status status = generation_create(&owner, &request, &g, error);
     if (status >= 0) status = estimate(g, &device->e->limits, &sum, error);
     if (status >= 0) status = api_give("mzt_estimate", &sum, sizeof sum, out, error);

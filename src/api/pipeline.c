@@ -2,31 +2,40 @@
 #include "api/api.h"
 
 static mzt_status check_model(const model *m, mzt_error *error) {
-    static const model_component needed[] = {MODEL_UNET, MODEL_VAE, MODEL_TEXT_ENCODER};
-    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
-        if (!m->weights[needed[i]])
-            return error_set(error, MZT_ERROR_NOT_FOUND, "%s has no %s", m->path,
-                             model_component_name(needed[i]));
+    static const struct {
+        model_component component;
+        const char *remedy;
+    } needed[] = {{MODEL_UNET, ""},
+                  {MODEL_VAE, ": give one with --vae FILE"},
+                  {MODEL_TEXT_ENCODER, ": give one with --text-encoder FILE"},
+                  {MODEL_TEXT_ENCODER_2, ": give one with --text-encoder FILE"}};
+    const size_t count = model_is_xl(m) ? 4 : 3;
+    for (size_t i = 0; i < count; i++)
+        if (!model_has(m, needed[i].component))
+            return error_set(error, MZT_ERROR_NOT_FOUND, "%s has no %s%s", m->path,
+                             model_component_name(needed[i].component), needed[i].remedy);
     return MZT_OK;
 }
 
-/* The networks for jobs like `shape`, found by making such a job. */
-static mzt_status list_parts(mzt_pipeline *p, const mzt_job_params *shape, mzt_error *error) {
+mzt_status api_list_parts(generator *owner, const base_host *host, const mzt_job_params *shape,
+                          part_spec parts[PART_KIND_COUNT], uint32_t *count, mzt_error *error) {
     image pictures[2] = {{0}, {0}};
-    const part_spec *specs[PART_KIND_COUNT];
+    const part_spec *found[PART_KIND_COUNT];
     generate_request request;
     struct job_texts *texts;
     generation *g;
-    TRY(api_request(p->host, shape, &request, &texts, pictures, error));
-    request.precision = p->generator.precision;
-    mzt_status status = generation_create(&p->generator, &request, &g, error);
-    image_free(p->host, &pictures[0]);
-    image_free(p->host, &pictures[1]);
-    api_texts_destroy(p->host, texts);
+    *count = 0;
+    TRY(api_request(host, shape, &request, &texts, pictures, error));
+    request.precision = owner->precision;
+    if (!request.prompt[0]) request.prompt = ","; /* stands for any: without one, nothing would be guided */
+    mzt_status status = generation_create(owner, &request, &g, error);
+    image_free(host, &pictures[0]);
+    image_free(host, &pictures[1]);
+    api_texts_destroy(host, texts);
     if (status < 0) return status;
-    p->part_count = generation_parts(g, specs);
-    for (uint32_t i = 0; i < p->part_count; i++)
-        p->parts[i] = *specs[i];
+    *count = generation_parts(g, found);
+    for (uint32_t i = 0; i < *count; i++)
+        parts[i] = *found[i];
     generation_destroy(g);
     return MZT_OK;
 }
@@ -46,7 +55,7 @@ static mzt_status configure(mzt_pipeline *p, const mzt_model *opened, const mzt_
     p->generator = generator_make(opened->m, p->device->e, wanted);
     p->generator.turns = own.residency == MZT_RESIDENCY_TURNS;
     p->generator.memory_limit = own.memory_limit;
-    return list_parts(p, own.shape, error);
+    return api_list_parts(&p->generator, p->host, own.shape, p->parts, &p->part_count, error);
 }
 
 mzt_status mzt_pipeline_create(mzt_model *opened, mzt_device *device, const mzt_pipeline_params *params,

@@ -47,19 +47,3 @@ clip_outputs clip_describe(graph *g, const clip_config *config, const clip_input
             graph_linear(g, out.pooler_output, "text_projection", config->projection_channels, false);
     return out;
 }
-
-void clip_eos_rows(const clip_config *config, const uint32_t *ids, uint32_t batch, uint32_t length,
-                   uint32_t *rows) {
-    for (uint32_t b = 0; b < batch; b++, ids += length) {
-        uint32_t at = 0;
-        if (config->eos == 2) {
-            const uint32_t trained = config->vocabulary - config->added;
-            for (uint32_t i = 1; i < length; i++)
-                if (ids[i] < trained && (ids[i] > ids[at] || ids[at] >= trained)) at = i;
-        } else {
-            for (uint32_t i = length; i-- > 0;)
-                if (ids[i] == config->eos) at = i;
-        }
-        rows[b] = b * length + at;
-    }
-}

@@ -38,10 +38,6 @@ static const struct pipeline_row {
     {"StableDiffusionXLInpaintPipeline", true},
 };
 
-const char *model_component_name(model_component component) {
-    return component_rows[component].name;
-}
-
 static mzt_status read_pipeline(json_value root, model_index *index, mzt_error *error) {
     const char *class;
     char text[100];
@@ -90,7 +86,7 @@ static mzt_status read_components(json_value root, model_index *index, mzt_error
         TRY(read_class(v, &class, error));
         if (!class) continue;
         uint32_t i = 0;
-        while (i < MODEL_COMPONENT_COUNT && strcmp(component_rows[i].name, key) != 0)
+        while (i < MODEL_COMPONENT_COUNT && strcmp(model_component_name((model_component)i), key) != 0)
             i++;
         if (i == MODEL_COMPONENT_COUNT)
             return json_error(root, error, MZT_ERROR_UNSUPPORTED, "component \"%s\" is not supported",
@@ -102,7 +98,7 @@ static mzt_status read_components(json_value root, model_index *index, mzt_error
             component_rows[i].required || i == (index->xl ? MODEL_TEXT_ENCODER_2 : MODEL_TEXT_ENCODER);
         if (required && !index->components[i].path)
             return json_error(root, error, MZT_ERROR_INVALID, "component \"%s\" is missing",
-                              component_rows[i].name);
+                              model_component_name((model_component)i));
     }
     if (!index->xl && index->components[MODEL_TEXT_ENCODER_2].path)
         return json_error(root, error, MZT_ERROR_UNSUPPORTED,

@@ -135,10 +135,6 @@ static tensor up(unet_builder *b, tensor x) {
     return x;
 }
 
-uint32_t unet_multiple(const unet_config *config) {
-    return 1u << (config->levels - 1);
-}
-
 /* Complains about inputs that cannot belong to this network. */
 static bool check_inputs(graph *g, const unet_config *config, const unet_inputs *inputs) {
     if (graph_check(g, NULL) < 0) return false;

@@ -138,7 +138,3 @@ mzt_status vae_config_read(json_value root, vae_config *config, mzt_error *error
     TRY(config_float(root, "scaling_factor", 0, 1e6, 0.18215, &config->scaling_factor, error));
     return read_shift(root, config, error);
 }
-
-uint32_t vae_factor(const vae_config *config) {
-    return (config->patch_size ? config->patch_size : 1) << (config->levels - 1);
-}

@@ -33,11 +33,6 @@ part_spec denoise_spec(const model *m, const denoise_request *r) {
     return spec;
 }
 
-graph *denoise_describe(const model *m, dtype type, const denoise_request *request, mzt_error *error) {
-    const part_spec spec = denoise_spec(m, request);
-    return part_describe(m, type, &spec, error);
-}
-
 static mzt_status check_request(const model *m, const denoise_request *r, mzt_error *error) {
     uint32_t rows = r->guided ? 2 * r->images : r->images,
              channels = m->unet.out_channels + (r->extra ? r->extra_channels : 0);
@@ -143,16 +138,6 @@ mzt_status denoiser_rewind(denoiser *d, const float *latent, const float *noises
     TRY(network_set_u32(n, "step", &zero, 1, error));
     if (!noises || noise == PLAN_NONE) return MZT_OK;
     return program_write(n->program, noise, 0, noises, n->plan->buffers[noise].bytes, error);
-}
-
-mzt_status denoiser_create(const model *m, executor *e, precision p, const denoise_request *request,
-                           denoiser *out, mzt_error *error) {
-    TRY(denoiser_reserve(m, request, out, error));
-    const part_spec spec = denoise_spec(m, request);
-    mzt_status status = part_create(m, e, p, &spec, &out->own, error);
-    if (status >= 0) status = denoiser_bind(out, m, &out->own, request, error);
-    if (status < 0) denoiser_destroy(out);
-    return status;
 }
 
 void denoiser_destroy(denoiser *d) {

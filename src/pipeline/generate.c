@@ -58,7 +58,8 @@ static mzt_status decode_smaller(generation *g) {
     uint64_t weights, activations;
     if (g->stage != STAGE_DECODE || g->tiles || !limit || g->m->vae.tiny) return MZT_ERROR_OUT_OF_MEMORY;
     generator_release(g->owner);
-    TRY(part_estimate(g->m, limits, g->owner->precision, &g->decoder, &weights, &activations, g->error));
+    TRY(g->m->estimate_part(g->m, limits, g->owner->precision, &g->decoder, &weights, &activations,
+                            g->error));
     return generation_use_windows(g, weights + activations, limit);
 }
 

@@ -123,7 +123,7 @@ static mzt_status resolve_guidance(generation *g) {
 mzt_status generation_resolve(generation *g) {
     const model *m = g->m;
     const uint32_t latents = m->vae.latent_channels;
-    if (!m->weights[MODEL_UNET] || !m->weights[MODEL_VAE] || !m->weights[MODEL_TEXT_ENCODER])
+    if (!model_has(m, MODEL_UNET) || !model_has(m, MODEL_VAE) || !model_has(m, MODEL_TEXT_ENCODER))
         return error_set(g->error, MZT_ERROR_NOT_FOUND, "%s: generating needs unet, vae and text_encoder",
                          m->path);
     if (m->unet.out_channels != latents)

@@ -126,7 +126,8 @@ static mzt_status choose_decoder(generation *g) {
     executor *e = g->owner->e;
     uint64_t weights, activations;
     if (!limit || g->m->vae.tiny) return MZT_OK;
-    TRY(part_estimate(g->m, &e->limits, g->owner->precision, &g->decoder, &weights, &activations, g->error));
+    TRY(g->m->estimate_part(g->m, &e->limits, g->owner->precision, &g->decoder, &weights, &activations,
+                            g->error));
     if (weights + activations <= limit) return MZT_OK;
     return generation_use_windows(g, weights + activations, limit);
 }

@@ -25,7 +25,8 @@ static mzt_status begin(generator *g, const part_spec *spec, mzt_error *error) {
     for (uint32_t i = 0; i < PART_KIND_COUNT; i++)
         if (i == kind || g->turns) drop(g, i);
     g->parts[kind].spec = *spec;
-    TRY(part_begin(g->m, g->e, g->precision, spec, &g->parts[kind].network, &g->parts[kind].maker, error));
+    TRY(g->m->begin_part(g->m, g->e, g->precision, spec, &g->parts[kind].network, &g->parts[kind].maker,
+                         error));
     g->parts[kind].begun = true;
     return MZT_OK;
 }
@@ -39,11 +40,20 @@ static void make_room(generator *g, uint32_t kind, uint64_t bytes) {
     }
 }
 
+static mzt_status create_now(generator *g, executor *e, const part_spec *spec, mzt_error *error) {
+    network *n = &g->parts[spec->kind].network;
+    network_maker maker;
+    mzt_status status = g->m->begin_part(g->m, e, g->precision, spec, n, &maker, error);
+    if (status >= 0) status = network_make_advance(&maker, n, BUDGET_UNLIMITED, error);
+    network_make_end(&maker);
+    return status < 0 ? error_prefix(error, "%s: ", part_name((part_kind)spec->kind)) : status;
+}
+
 static mzt_status create_streamed(generator *g, const part_spec *spec, uint64_t limit, mzt_error *error) {
     const uint32_t kind = spec->kind;
     network *n = &g->parts[kind].network;
     TRY(stream_executor_create(g->e, limit, &g->parts[kind].stream, error));
-    TRY(part_create(g->m, g->parts[kind].stream, g->precision, spec, n, error));
+    TRY(create_now(g, g->parts[kind].stream, spec, error));
     host_log(g->m->host, MZT_LOG_WARNING,
              "%s: does not fit %.1f MB; %.1f MB of its weights are copied in every run, which is slow",
              part_name((part_kind)kind), (double)g->memory_limit * 1e-6,
@@ -56,14 +66,14 @@ static mzt_status create_streamed(generator *g, const part_spec *spec, uint64_t 
 static mzt_status create_within(generator *g, const part_spec *spec, mzt_error *error) {
     const uint32_t kind = spec->kind;
     uint64_t weights, activations, limit = g->memory_limit;
-    TRY(part_estimate(g->m, &g->e->limits, g->precision, spec, &weights, &activations, error));
+    TRY(g->m->estimate_part(g->m, &g->e->limits, g->precision, spec, &weights, &activations, error));
     make_room(g, kind, weights + activations);
     bool streamed = weights + activations > limit;
     for (uint32_t attempt = 0; attempt < 3; attempt++) {
         if (streamed)
             TRY(create_streamed(g, spec, limit, error));
         else
-            TRY(part_create(g->m, g->e, g->precision, spec, &g->parts[kind].network, error));
+            TRY(create_now(g, g->e, spec, error));
         const uint64_t held = generator_memory(g), over = held > g->memory_limit ? held - g->memory_limit : 0;
         if (over == 0) return MZT_OK;
         for (uint32_t i = 0; i < PART_KIND_COUNT; i++)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "pipeline/part.h"
 #include "pipeline/embedding.h"
 #include "pipeline/model_internal.h"
 #include "weights/lora.h"
@@ -72,6 +73,9 @@ mzt_status model_open_with(const base_host *host, const char *path, const model_
     model *m = host_calloc(host, 1, sizeof *m);
     if (!m) return error_memory(error, "model", sizeof *m);
     m->host = host;
+    m->begin_part = part_begin;
+    m->estimate_part = part_estimate;
+    m->close = model_close;
     m->stored = options->stored;
     mzt_status status = MZT_OK;
     char *inside = path_join(host, path, "."); /* exists for folders only */

@@ -8,12 +8,15 @@
 #include "model/model_index.h"
 #include "model/unet_config.h"
 #include "model/vae_config.h"
+#include "pipeline/network.h"
 #include "sample/config.h"
 #include "text/bpe.h"
 #include "text/known_words.h"
 #include "weights/weights.h"
 
 enum { MODEL_FILES = 8 };
+
+struct part_spec;
 
 /* How devices store matrices; see stored.h. */
 typedef enum weight_choice {
@@ -44,6 +47,15 @@ typedef struct model {
     uint32_t file_count;
     weight_choice stored; /* on devices */
     char summary[160];    /* "SD 1.x, epsilon, f16, 1.07 B parameters" */
+    /* How networks are made (part_begin of part.h), and how the model is closed: of a checkpoint, or of a
+     * compiled file. */
+    mzt_status (*begin_part)(const struct model *m, executor *e, precision p, const struct part_spec *spec,
+                             network *out, network_maker *maker, mzt_error *error);
+    mzt_status (*estimate_part)(const struct model *m, const executor_limits *limits, precision p,
+                                const struct part_spec *spec, uint64_t *weights, uint64_t *activations,
+                                mzt_error *error);
+    void (*close)(struct model *m);
+    const struct packed_model *packed; /* a compiled file; NULL: a checkpoint */
 } model;
 
 /* What stands in for parts of the model, and what its files may leave open. Zero: nothing. */
@@ -66,6 +78,11 @@ mzt_status model_open_with(const base_host *host, const char *path, const model_
                            mzt_error *error);
 mzt_status model_open(const base_host *host, const char *path, model **out, mzt_error *error);
 void model_close(model *m); /* NULL is accepted */
+
+/* Whether the model has a network's weights. */
+static inline bool model_has(const model *m, model_component component) {
+    return m->packed || m->weights[component];
+}
 
 /* Stable Diffusion XL: both text encoders' penultimate states side by side are the context. */
 static inline bool model_is_xl(const model *m) {

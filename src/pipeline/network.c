@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/threads.h"
-#include "model/load.h"
 
 mzt_status precision_parse(const char *text, precision *out, mzt_error *error) {
     static const char *const names[] = {"auto", "f32", "f16", "bf16"};
@@ -41,21 +40,6 @@ mzt_status precision_resolve(precision wanted, const executor_limits *limits, dt
                      limits->spec, limits->name, dtype_name(*type));
 }
 
-mzt_status network_measure(const executor_limits *limits, graph *g, uint64_t *weights, uint64_t *activations,
-                           mzt_error *error) {
-    const graph_options options = {.max_range = limits->max_range};
-    plan *p = NULL;
-    if (!g) return error_memory(error, "graph", sizeof *g);
-    mzt_status status = graph_compile(g, &options, &p, error);
-    graph_destroy(g);
-    if (status >= 0) {
-        *weights = p->weight_bytes;
-        *activations = p->arena_bytes;
-    }
-    plan_destroy(p);
-    return status;
-}
-
 /* Room for the largest input that network_set converts. */
 static mzt_status reserve_scratch(const base_host *host, network *n, mzt_error *error) {
     uint64_t most = 1;
@@ -69,27 +53,12 @@ static mzt_status reserve_scratch(const base_host *host, network *n, mzt_error *
     return n->scratch ? MZT_OK : error_memory(error, "network inputs", most);
 }
 
-mzt_status network_prepare(executor *e, graph *g, network *out, mzt_error *error) {
-    *out = (network){0};
-    graph_options options = {.max_range = e->limits.max_range};
-    mzt_status status = graph_compile(g, &options, &out->plan, error);
-    graph_destroy(g);
-    if (status >= 0) status = reserve_scratch(e->host, out, error);
-    if (status >= 0) status = executor_prepare(e, out->plan, &out->program, error);
-    if (status < 0) network_destroy(out);
-    return status;
-}
-
-mzt_status network_make_begin(executor *e, graph *g, const weights_set *weights, network *out,
-                              network_maker *maker, mzt_error *error) {
-    const graph_options options = {.max_range = e->limits.max_range};
-    *out = (network){0};
-    *maker = (network_maker){.e = e, .weights = weights};
-    mzt_status status = graph_compile(g, &options, &out->plan, error);
-    graph_destroy(g);
-    if (status >= 0) status = reserve_scratch(e->host, out, error);
-    if (status >= 0) status = executor_prepare_begin(e, out->plan, &out->program, error);
-    return status;
+mzt_status network_make_plan(executor *e, plan *compiled, network *out, network_maker *maker,
+                             mzt_error *error) {
+    *out = (network){.plan = compiled};
+    *maker = (network_maker){.e = e};
+    TRY(reserve_scratch(e->host, out, error));
+    return executor_prepare_begin(e, out->plan, &out->program, error);
 }
 
 mzt_status network_make_advance(network_maker *maker, network *n, uint64_t budget_us, mzt_error *error) {
@@ -102,9 +71,7 @@ mzt_status network_make_advance(network_maker *maker, network *n, uint64_t budge
         if (!endless) return MZT_PENDING;
     }
     if (!maker->loaded) {
-        if (maker->weights && !maker->loader)
-            TRY(model_loader_create(maker->e->host, n->program, maker->weights, &maker->loader, error));
-        mzt_status status = maker->loader ? model_loader_advance(maker->loader, deadline, error) : MZT_OK;
+        mzt_status status = maker->load ? maker->load(maker, n, deadline, error) : MZT_OK;
         if (status != MZT_OK) return status;
         maker->loaded = true;
         TRY(program_queue_seal(n->program, error));
@@ -114,17 +81,8 @@ mzt_status network_make_advance(network_maker *maker, network *n, uint64_t budge
 }
 
 void network_make_end(network_maker *maker) {
-    model_loader_destroy(maker->loader);
+    if (maker->end) maker->end(maker);
     *maker = (network_maker){.e = NULL};
-}
-
-mzt_status network_create(executor *e, graph *g, const weights_set *weights, network *out, mzt_error *error) {
-    network_maker maker;
-    mzt_status status = network_make_begin(e, g, weights, out, &maker, error);
-    if (status >= 0) status = network_make_advance(&maker, out, BUDGET_UNLIMITED, error);
-    network_make_end(&maker);
-    if (status < 0) network_destroy(out);
-    return status;
 }
 
 void network_destroy(network *n) {

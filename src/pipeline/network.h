@@ -50,10 +50,17 @@ mzt_status network_run(network *n, mzt_error *error);
 /* network_create in slices. Zeroed: nothing is being made. */
 typedef struct network_maker {
     executor *e;
+    bool built, loaded; /* the device's code; the weights */
+    /* Writes weights until `deadline` (clock_seconds); NULL: they are queued already, or there are none. */
+    mzt_status (*load)(struct network_maker *maker, network *n, double deadline, mzt_error *error);
+    void (*end)(struct network_maker *maker); /* may be NULL */
     const weights_set *weights;
     struct model_loader *loader;
-    bool built, loaded; /* the device's code; the weights */
 } network_maker;
+
+/* The beginning that all ways of making a network share: takes the plan over, also on failure. */
+mzt_status network_make_plan(executor *e, plan *compiled, network *out, network_maker *maker,
+                             mzt_error *error);
 
 /* Compiles and allocates (the graph is used up, and destroyed in every case). `out` is ready once
  * network_make_advance has returned OK. Whatever happens, end with network_make_end. */

@@ -44,6 +44,9 @@ static inline bool part_spec_equal(const part_spec *a, const part_spec *b) {
 /* "text_encoder", "vae decoder", ...: for messages. */
 const char *part_name(part_kind kind);
 
+/* The component whose weights it has. */
+model_component part_component(part_kind kind);
+
 /* The element type of a part's activations on a device. NOT_FOUND where the model lacks the component. */
 mzt_status part_type(const model *m, const executor_limits *limits, precision p, part_kind kind, dtype *type,
                      mzt_error *error);

@@ -1,12 +1,12 @@
 /* Prompts with weights and of any length to conditioning; see conditioning.h. */
 #include <string.h>
 
-#include "json/json_write.h"
 #include "pipeline/conditioning.h"
+#include "text/clean.h"
 
 static mzt_status check_text(const char *text, const char *name, mzt_error *error) {
     char shown[64];
-    if (json_is_utf8(text)) return MZT_OK;
+    if (text_is_utf8(text, strlen(text))) return MZT_OK;
     return error_set(error, MZT_ERROR_INVALID, "%s is not valid UTF-8: \"%s\"", name,
                      error_text(shown, sizeof shown, text));
 }
@@ -177,27 +177,4 @@ void prompt_destroy(prompt_work *w) {
         for (uint32_t t = 0; w->m->tokenizer[i] && t < 2; t++)
             prompt_tokens_free(w->m->tokenizer[i], &w->tokens[i][t]);
     *w = (prompt_work){0};
-}
-
-mzt_status conditioning_from_prompts(const model *m, executor *e, precision p, const prompt_request *request,
-                                     conditioning *out, mzt_error *error) {
-    prompt_work w;
-    *out = (conditioning){0};
-    TRY(prompt_begin(m, request, &w, error));
-    mzt_status status = MZT_OK;
-    for (uint32_t i = 0; status >= 0 && i < w.encoders; i++) {
-        network n = {0};
-        status = part_create(m, e, p, &w.specs[i], &n, error);
-        if (status >= 0) status = prompt_set(&w, i, &n, error);
-        if (status >= 0) status = network_run(&n, error);
-        if (status >= 0) status = prompt_get(&w, i, &n, error);
-        network_destroy(&n);
-    }
-    if (status >= 0) {
-        prompt_join(&w);
-        *out = w.rows;
-        w.rows = (conditioning){0};
-    }
-    prompt_destroy(&w);
-    return status;
 }

@@ -5,6 +5,15 @@
 
 #include "text/clean.h"
 
+void bpe_destroy(bpe *tokenizer) {
+    if (!tokenizer) return;
+    vocabulary_free(&tokenizer->pieces);
+    for (uint32_t i = 0; i < tokenizer->added_count; i++)
+        host_free(tokenizer->host, tokenizer->added[i].word);
+    host_free(tokenizer->host, tokenizer->added);
+    host_free(tokenizer->host, tokenizer);
+}
+
 const base_host *bpe_host(const bpe *tokenizer) {
     return tokenizer->host;
 }

@@ -130,15 +130,6 @@ mzt_status bpe_create(const base_host *host, const char *name, const void *data,
     return status;
 }
 
-void bpe_destroy(bpe *tokenizer) {
-    if (!tokenizer) return;
-    vocabulary_free(&tokenizer->pieces);
-    for (uint32_t i = 0; i < tokenizer->added_count; i++)
-        host_free(tokenizer->host, tokenizer->added[i].word);
-    host_free(tokenizer->host, tokenizer->added);
-    host_free(tokenizer->host, tokenizer);
-}
-
 /* ---------------------------------------------------------------------------------------------------- from
  * files -- */
 

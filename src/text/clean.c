@@ -21,6 +21,17 @@ size_t text_encode(int32_t code, char out[4]) {
     return (size_t)utf8proc_encode_char(code, (utf8proc_uint8_t *)out);
 }
 
+bool text_is_utf8(const char *text, size_t length) {
+    while (length > 0) {
+        int32_t code;
+        const size_t used = text_decode(text, length, &code);
+        if (code == 0xFFFD && used == 1) return false;
+        text += used;
+        length -= used;
+    }
+    return true;
+}
+
 bool text_is_letter(int32_t code) {
     utf8proc_category_t category = utf8proc_category(code);
     return category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_LO;

@@ -17,6 +17,9 @@ size_t text_decode(const char *text, size_t length, int32_t *code);
 /* Writes a valid code point as UTF-8; returns the bytes written, 1..4. */
 size_t text_encode(int32_t code, char out[4]);
 
+/* Whether all of it is valid UTF-8. */
+bool text_is_utf8(const char *text, size_t length);
+
 /* Classes by Unicode general category. */
 bool text_is_letter(int32_t code); /* L* */
 bool text_is_number(int32_t code); /* N* */

@@ -319,7 +319,8 @@ static void test_arguments(void **state) {
     p.init_image = &bad;
     expect(MZT_ERROR_INVALID, mzt_job_create(s.pipeline, &p, &job, &error), "init_image");
     assert_null(job);
-    expect(MZT_ERROR_INVALID, mzt_model_open(s.context, NULL, NULL, &s.model, &error), "path");
+    mzt_model *none;
+    expect(MZT_ERROR_INVALID, mzt_model_open(s.context, NULL, NULL, &none, &error), "path");
     close_stack(&s);
 }
 
@@ -348,6 +349,13 @@ static void test_limits(void **state) {
     mzt_pipeline *limited;
     params.residency = MZT_RESIDENCY_ALL;
     params.memory_limit = all.peak / 2;
+    must(mzt_pipeline_release(s.pipeline, &error));
+    must(mzt_pipeline_create(s.model, s.device, &params, &limited, &error));
+    must(mzt_pipeline_prepare(limited, 0, &error)); /* networks take turns, or are streamed */
+    must(mzt_device_memory(s.device, &memory, &error));
+    assert_true(memory.used <= params.memory_limit);
+    mzt_pipeline_destroy(limited);
+    params.memory_limit = 1000;
     must(mzt_pipeline_create(s.model, s.device, &params, &limited, &error));
     expect(MZT_ERROR_OUT_OF_MEMORY, mzt_pipeline_prepare(limited, 0, &error), "limit");
     mzt_pipeline_destroy(limited);

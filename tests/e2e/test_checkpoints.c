@@ -5,6 +5,7 @@
 #define FOLDER        MZT_BINARY_DIR "/checkpoints-test"
 #include "tiny_model.h"
 
+#include "alloc_count.h"
 #include "pipeline/autoencoder.h"
 #include "pipeline/convert.h"
 #include "pipeline/validate.h"
@@ -538,6 +539,47 @@ static void test_tokenizers(void **state) {
     model_close(m);
 }
 
+/* ------------------------------------------------------------------------------------------------ memory --
+ */
+
+/* Wherever memory runs out while a model with parts of all kinds is opened and written, nothing stays behind.
+ */
+static void test_out_of_memory(void **state) {
+    (void)state;
+    static const float rows[2 * 64];
+    const weights_tensor t = {.name = "emb_params",
+                              .dtype = WEIGHTS_F32,
+                              .rank = 2,
+                              .shape = {2, 64},
+                              .count = 128,
+                              .data = (const uint8_t *)rows};
+    must(safetensors_save(&host, path_of("nothing", ".safetensors"), &t, 1, NULL, 0, &error));
+    const char *const words[] = {path_of("nothing", ".safetensors")};
+    const model_options options = {.tokenizer = path_of("tiny-sd15", "/tokenizer"),
+                                   .vae = path_of("taesd_decoder", ".safetensors"),
+                                   .text_encoders = {path_of("tiny-sd15", "/text_encoder")},
+                                   .embeddings = words,
+                                   .embedding_count = 1};
+    const char *single = path_of("tiny-sd15", ".safetensors");
+    mzt_status status = MZT_ERROR_OUT_OF_MEMORY;
+    long tried = 0;
+    while (status < 0) {
+        alloc_count counts = {.fail_at = ++tried};
+        base_host failing = alloc_count_host(&counts);
+        model *m;
+        status = model_open_with(&failing, single, &options, &m, &error);
+        if (status < 0) assert_int_equal(status, MZT_ERROR_OUT_OF_MEMORY);
+        if (status >= 0) {
+            convert_list list;
+            must(convert_list_component(m, MODEL_UNET, CONVERT_F16, &list, &error));
+            convert_list_destroy(&list);
+        }
+        model_close(m);
+        assert_int_equal(counts.live, 0);
+    }
+    assert_true(tried > 50);
+}
+
 int main(void) {
     host = host_make(NULL);
     const struct CMUnitTest tests[] = {
@@ -549,6 +591,7 @@ int main(void) {
         cmocka_unit_test(test_tiny_autoencoders),
         cmocka_unit_test(test_embeddings),
         cmocka_unit_test(test_tokenizers),
+        cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests_name("checkpoints", tests, begin_kinds, end);
 }

@@ -25,7 +25,7 @@ diff "$build/declared.txt" "$source/src/api/symbols.txt" || fail "src/api/symbol
 exported "$build/lib/libmezzotint.so" | diff - "$source/src/api/symbols.txt" || fail "libmezzotint.so exports something else"
 readelf -d "$build/lib/libmezzotint.so" | grep -q 'SONAME.*\[libmezzotint.so.1\]' || fail "libmezzotint.so has another SONAME"
 if [ -e "$build/lib/libmezzotint-runtime.so" ]; then
-    exported "$build/lib/libmezzotint-runtime.so" | diff - "$source/src/api/symbols-runtime.txt" ||
+    exported "$build/lib/libmezzotint-runtime.so" | diff - "$source/src/api/symbols.txt" ||
         fail "libmezzotint-runtime.so exports something else"
 fi
 

@@ -16,7 +16,7 @@ typedef struct command_context {
 typedef mzt_status command_function(command_context *context, int argc, char **argv, mzt_error *error);
 
 command_function command_generate, command_info, command_sheet, command_noise,
-    command_eval, command_validate, command_tokenize, command_devices, command_inspect, command_train, command_score, command_bench, command_compare, command_convert;
+    command_eval, command_validate, command_tokenize, command_devices, command_inspect, command_compile, command_train, command_score, command_bench, command_compare, command_convert;
 
 /* True once the user has pressed Ctrl-C. */
 bool command_interrupted(void);

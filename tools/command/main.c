@@ -20,6 +20,7 @@ static const struct {
     {"score", command_score, "score pictures against what their prompts asked for"},
     {"convert", command_convert, "write a model as a folder or a single file"},
     {"devices", command_devices, "list the devices that can run it"},
+    {"compile", command_compile, "a model for one kind of picture, in one file for the small runtime"},
     {"inspect", command_inspect, "parameters, FLOP, dispatches and memory of a model"},
     {"tokenize", command_tokenize, "token ids of a text"},
     {"eval", command_eval, "run one network on tensors from a file"},
