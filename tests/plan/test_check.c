@@ -338,6 +338,35 @@ static void test_pieces(void **state) {
     refuse(f, "weight", "rank", NULL);
 }
 
+/* A matrix in blocks: rows of 32 elements pass; half rows, windows, and anything but weights do not. */
+static void test_blocks(void **state) {
+    fixture *f = *state;
+    plan_buffer *w = &f->buffers[WEIGHT];
+    *w = (plan_buffer){
+        .name = S_WEIGHT, .kind = PLAN_WEIGHT, .dtype = DTYPE_Q8, .shape = {1, 1, 32, 32}, .bytes = 1152};
+    f->p.weight_bytes = 1152;
+    f->piece.shape[0] = f->piece.shape[1] = 32;
+    f->dispatches[LINEAR].bindings[2].range = 1152;
+    linear_params *p = &f->dispatches[LINEAR].params.linear;
+    *p = (linear_params){.m = 32, .n = 32, .k0 = 32};
+    accept(f);
+    w->bytes = 1024;
+    refuse(f, "weight", "1024 bytes", NULL);
+    w->bytes = 1152;
+    f->dispatches[LINEAR].bindings[2].range = 1151;
+    refuse(f, "linear", "1024 elements", "1151");
+    f->dispatches[LINEAR].bindings[2].range = 1152;
+    *p = (linear_params){.m = 64, .n = 16, .k0 = 16};
+    refuse(f, "linear", "whole blocks", "q8");
+    *p = (linear_params){.m = 32, .n = 32, .k0 = 32};
+    w->dtype = DTYPE_F16; /* a matrix may be stored in another type than the plan's weights */
+    w->bytes = f->p.weight_bytes = f->dispatches[LINEAR].bindings[2].range = 2048;
+    accept(f);
+    f->buffers[C].dtype = DTYPE_Q8;
+    f->buffers[C].bytes = 1152;
+    refuse(f, "(c)", "only weights", "q8");
+}
+
 static void test_finds(void **state) {
     fixture *f = *state;
     assert_int_equal(plan_find_buffer(&f->p, "y"), Y);
@@ -373,6 +402,7 @@ int main(void) {
         TEST(test_parameters),
         TEST(test_buffers),
         TEST(test_pieces),
+        TEST(test_blocks),
         TEST(test_finds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
