@@ -105,7 +105,7 @@ static float *run_step(const char *spec, uint32_t pixels, bool guided, uint64_t 
     reset_peak();
     const double begun = clock_seconds();
     must(denoiser_create(sd15, e, PRECISION_F32, &request, &d, &error), &error);
-    if (max_range) check_ranges(d.network.plan);
+    if (max_range) check_ranges(d.network->plan);
     must(denoiser_start(&d, start, NULL, &error), &error);
     const double ready = clock_seconds();
     must(denoiser_run(&d, 1, NULL, &error), &error);
@@ -113,7 +113,7 @@ static float *run_step(const char *spec, uint32_t pixels, bool guided, uint64_t 
     must(denoiser_latent(&d, end, &error), &error);
     print_message("%s, %ux%u: ready after %.1f s, one step%s %.1f s; program %.0f MiB, peak %.0f MiB\n",
                   e->limits.name, pixels, pixels, ready - begun, guided ? " with guidance" : "", done - ready,
-                  (double)program_memory(d.network.program) / (1 << 20), peak_mib());
+                  (double)program_memory(d.network->program) / (1 << 20), peak_mib());
     for (uint64_t i = 0; i < count; i++)
         end[i] -= start[i];
     denoiser_destroy(&d);
