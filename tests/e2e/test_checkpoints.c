@@ -5,6 +5,8 @@
 #define FOLDER        MZT_BINARY_DIR "/checkpoints-test"
 #include "tiny_model.h"
 
+#include <sys/wait.h>
+
 #include "alloc_count.h"
 #include "pipeline/autoencoder.h"
 #include "pipeline/convert.h"
@@ -580,6 +582,50 @@ static void test_out_of_memory(void **state) {
     assert_true(tried > 50);
 }
 
+/* ------------------------------------------------------------------------------------------------ command --
+ */
+
+static void run(int code, const char *words, const char *arguments) {
+    char line[3000], *text;
+    uint64_t size;
+    snprintf(line, sizeof line, "cd \"%s\" && \"%s/mezzotint\" %s >out.txt 2>&1", FOLDER, MZT_BINARY_DIR,
+             arguments);
+    const int status = system(line);
+    must(file_read(&host, FOLDER "/out.txt", 1u << 20, &text, &size, &error));
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != code || !strstr(text, words))
+        fail_msg("%s: exit code %d, expected %d, saying \"%s\": %s", arguments, WEXITSTATUS(status), code,
+                 words, text);
+    host_free(&host, text);
+}
+
+/* Every option that brings a part, as a user gives it. */
+static void test_command(void **state) {
+    (void)state;
+    run(0, "wrote one.safetensors", "convert tiny-sd15 -o one.safetensors --dtype bf16");
+    run(0, "UNet, epsilon, bf16", "inspect one.safetensors");
+    run(0, "wrote folder.x", "convert one.safetensors -o folder.x --layout folder --vae taesd.safetensors");
+    run(0, "", "convert one.safetensors -o again --layout single --quiet");
+    run(0, "v-prediction", "inspect one.safetensors --prediction v");
+    run(0, "2 steps",
+        "generate \"a my-Style\" -m unet.safetensors --vae tiny-sd15/vae --text-encoder text.safetensors "
+        "--tokenizer "
+        "tiny-sd15/tokenizer --embedding my-Style.safetensors -W 64 -H 64 --steps 2 --seed 1 -o p.png");
+    run(2, "unknown type 'f8': expected keep, f16, bf16 or f32",
+        "convert one.safetensors -o two.x --dtype f8");
+    run(2, "unknown layout 'x': expected single or folder", "convert one.safetensors -o two.x --layout x");
+    run(2, "expected -o PATH", "convert one.safetensors");
+    run(2, "--embedding is for making pictures", "convert one.safetensors -o two.x --embedding a");
+    run(2, "unknown prediction 'w': expected epsilon or v", "inspect one.safetensors --prediction w");
+    run(2, "no model takes more than two",
+        "inspect one.safetensors --text-encoder a --text-encoder b --text-encoder c");
+    run(1, "holds no autoencoder", "inspect one.safetensors --vae unet.safetensors");
+    run(1, "no such tokenizer", "inspect one.safetensors --tokenizer nowhere");
+    run(1, "give it with --vae", "inspect vae.safetensors");
+    /* By its name alone. */
+    assert_int_equal(rename(FOLDER "/unet.safetensors", FOLDER "/dream-vpred.safetensors"), 0);
+    run(0, "v-prediction", "inspect dream-vpred.safetensors");
+}
+
 int main(void) {
     host = host_make(NULL);
     const struct CMUnitTest tests[] = {
@@ -592,6 +638,7 @@ int main(void) {
         cmocka_unit_test(test_embeddings),
         cmocka_unit_test(test_tokenizers),
         cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_command),
     };
     return cmocka_run_group_tests_name("checkpoints", tests, begin_kinds, end);
 }
