@@ -101,8 +101,9 @@ void colour_to_rgb(colour_lch lch, double rgb[3]) {
 /* What of the wheel between red and yellow is dark goes by brown, what is pale and reddish by pink. */
 static colour classify_warm(colour_lch c) {
     if (c.hue < 45) {
-        if (c.chroma < 0.10) return c.lightness < 0.62 ? COLOUR_BROWN : COLOUR_PINK;
-        return c.lightness > 0.74 ? COLOUR_PINK : COLOUR_RED;
+        if (c.chroma < (c.hue < 35 ? 0.10 : 0.14)) return c.lightness < 0.62 ? COLOUR_BROWN : COLOUR_PINK;
+        if (c.lightness > 0.74) return COLOUR_PINK;
+        return c.hue > 38 && c.lightness > 0.62 ? COLOUR_ORANGE : COLOUR_RED; /* vermilion is orange */
     }
     if (c.hue < 72 || (c.hue < 80 && c.lightness < 0.79)) /* amber is called yellow where it is light */
         return c.lightness > 0.66 ? COLOUR_ORANGE : COLOUR_BROWN;
@@ -121,7 +122,19 @@ colour colour_classify(colour_lch c) {
     return c.hue >= 325 && c.lightness > 0.7 ? COLOUR_PINK : COLOUR_PURPLE;
 }
 
-/* A hue must cover a fifth to be what the picture is called by, and no other may come near it. */
+/* Colours that shade into each other, so that both may be in one object of one colour. */
+static bool are_neighbours(int a, int b) {
+    static const uint8_t pairs[][2] = {{COLOUR_RED, COLOUR_ORANGE},  {COLOUR_ORANGE, COLOUR_YELLOW},
+                                       {COLOUR_RED, COLOUR_PINK},    {COLOUR_PINK, COLOUR_PURPLE},
+                                       {COLOUR_PURPLE, COLOUR_BLUE}, {COLOUR_RED, COLOUR_BROWN},
+                                       {COLOUR_ORANGE, COLOUR_BROWN}};
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+        if ((pairs[i][0] == a && pairs[i][1] == b) || (pairs[i][0] == b && pairs[i][1] == a)) return true;
+    return false;
+}
+
+/* A hue must cover a fifth to be what the picture is called by, and no other than a neighbour may come near
+ * it. */
 static colour choose_dominant(const double share[COLOUR_COUNT]) {
     int first = 0, second = -1, plain = COLOUR_BLACK;
     for (int i = 1; i < COLOUR_BLACK; i++) {
@@ -136,7 +149,8 @@ static colour choose_dominant(const double share[COLOUR_COUNT]) {
         if (share[i] > share[plain]) plain = i;
     }
     if (share[first] >= 0.2 && share[first] >= 0.5 * share[plain])
-        return share[second] > 0.6 * share[first] ? COLOUR_NONE : (colour)first;
+        return share[second] > 0.6 * share[first] && !are_neighbours(first, second) ? COLOUR_NONE
+                                                                                    : (colour)first;
     return share[plain] >= 0.6 ? (colour)plain : COLOUR_NONE;
 }
 

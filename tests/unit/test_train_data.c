@@ -41,7 +41,8 @@ static void test_colour_names(void **state) {
                  {128, 0, 128, COLOUR_PURPLE},  {75, 0, 130, COLOUR_PURPLE},   {255, 192, 203, COLOUR_PINK},
                  {255, 105, 180, COLOUR_PINK},  {139, 69, 19, COLOUR_BROWN},   {0, 0, 0, COLOUR_BLACK},
                  {20, 20, 25, COLOUR_BLACK},    {128, 128, 128, COLOUR_GREY},  {255, 255, 255, COLOUR_WHITE},
-                 {250, 248, 245, COLOUR_WHITE}};
+                 {250, 248, 245, COLOUR_WHITE}, {255, 103, 35, COLOUR_ORANGE}, {193, 105, 79, COLOUR_BROWN},
+                 {248, 49, 47, COLOUR_RED}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const colour found = name_of(cases[i].r, cases[i].g, cases[i].b);
         if (found != cases[i].expected)
@@ -82,6 +83,10 @@ static void test_dominant(void **state) {
         memcpy(pixels[i], (uint8_t[4]){20, 30, 220, 255}, 4);
     assert_int_equal(colour_measure_pixels(pixels[0], 100, 4).dominant,
                      COLOUR_NONE); /* as much blue as red */
+    for (int i = 45; i < 90; i++)
+        memcpy(pixels[i], (uint8_t[4]){255, 103, 35, 255}, 4);
+    assert_int_equal(colour_measure_pixels(pixels[0], 90, 4).dominant,
+                     COLOUR_RED); /* as much orange: one object may be of both */
     for (int i = 0; i < 100; i++)
         pixels[i][3] = 0;
     m = colour_measure_pixels(pixels[0], 100, 4);
