@@ -4,7 +4,9 @@
 #define FOLDER        MZT_BINARY_DIR "/memory-test"
 #include "tiny_model.h"
 
+#include "pipeline/conditioning.h"
 #include "pipeline/generation.h"
+#include "pipeline/stored.h"
 #include "stream.h"
 #include "vulkan_env.h"
 #include "sample/random.h"
@@ -241,11 +243,59 @@ static void test_streaming(void **state) {
     free(found);
 }
 
+/* The text encoder's last state with matrices stored in each way: how far from f32, and how many bytes. */
+static void test_stored(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        double least, most; /* relative error */
+    } ways[] = {
+        {"f32", 0, 0}, {"f16", 1e-6, 2e-3}, {"bf16", 1e-5, 2e-2}, {"q8", 1e-4, 3e-2}, {"q4", 3e-3, 0.5}};
+    enum { TOKENS = 16 };
+    uint32_t ids[TOKENS];
+    uint64_t last_bytes = UINT64_MAX;
+    const uint64_t count = (uint64_t)TOKENS * tiny->text[0].channels;
+    float *expected = calloc(count, sizeof *expected), *found = calloc(count, sizeof *found);
+    weight_choice choice;
+    for (uint32_t i = 0; i < TOKENS; i++)
+        ids[i] = i * 7 % tiny->text[0].vocabulary;
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        model_options options = {.vae = NULL};
+        model *m;
+        must(weight_choice_parse(ways[i].name, &options.stored, &error));
+        must(model_open_with(&host, TINY, &options, &m, &error));
+        const text_states states = {.last = i ? found : expected};
+        must(text_encoder_run(m, cpu, PRECISION_F32, 0, ids, 1, TOKENS, 0, &states, &error));
+        part_spec spec;
+        uint64_t weights, activations;
+        must(text_encoder_spec(m, 0, 1, TOKENS, 0, &states, &spec, &error));
+        must(part_estimate(m, &cpu->limits, PRECISION_F32, &spec, &weights, &activations, &error));
+        double difference = 0, norm = 0;
+        for (uint64_t k = 0; k < count; k++) {
+            difference += pow((double)states.last[k] - (double)expected[k], 2);
+            norm += pow((double)expected[k], 2);
+        }
+        const double distance = sqrt(difference / norm);
+        print_message("%-4s %llu bytes, relative error %.2e\n", ways[i].name, (unsigned long long)weights,
+                      distance);
+        assert_true(distance >= ways[i].least && distance <= ways[i].most);
+        assert_true(weights <= last_bytes);
+        last_bytes = weights;
+        model_close(m);
+    }
+    assert_int_equal(weight_choice_parse("q5", &choice, &error), MZT_ERROR_INVALID);
+    assert_non_null(strstr(error.message, "q5"));
+    free(expected);
+    free(found);
+}
+
 int main(void) {
     host = host_make(NULL);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),    cmocka_unit_test(test_large),  cmocka_unit_test(test_too_little),
-        cmocka_unit_test(test_streaming), cmocka_unit_test(test_limits), cmocka_unit_test(test_limits_vulkan),
+        cmocka_unit_test(test_shapes),        cmocka_unit_test(test_large),
+        cmocka_unit_test(test_too_little),    cmocka_unit_test(test_streaming),
+        cmocka_unit_test(test_stored),        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_limits_vulkan),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
