@@ -130,6 +130,15 @@ typedef struct run_of { /* pictures of the same prompt, one line after another *
     score_prompt prompt;
 } run_of;
 
+static bool same_text(const char *a, const char *b) {
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static bool same_prompt(const score_prompt *a, const score_prompt *b) {
+    return same_text(a->text, b->text) && same_text(a->concept, b->concept) &&
+           same_text(a->words, b->words) && same_text(a->style, b->style) && a->colour == b->colour;
+}
+
 static mzt_status judge_run(score_command *c, run_of *run, mzt_error *error) {
     mzt_status status = MZT_OK;
     if (run->count) status = score_take(c, 0, &run->prompt, run->pictures, 0, run->count, error);
@@ -149,8 +158,7 @@ static mzt_status read_line(score_command *c, run_of *run, const char *name, con
     TRY(json_parse(c->host, name, text, length, &doc, error));
     mzt_status status = score_prompt_read(json_root(doc), &prompt, error);
     if (status >= 0) status = json_require_string(json_root(doc), "file_name", &file, error);
-    const bool same =
-        status >= 0 && run->count > 0 && run->count < 64 && strcmp(run->prompt.text, prompt.text) == 0;
+    const bool same = status >= 0 && run->count > 0 && run->count < 64 && same_prompt(&run->prompt, &prompt);
     if (status >= 0 && !same) {
         status = judge_run(c, run, error);
         run->doc = doc;
