@@ -1,9 +1,9 @@
 /* Build tool: turns the compiled shaders and their manifest into C, the table of
  * runtime/vulkan/shader_table.h.
  *
- *   mezzotint-embed FOLDER OUTPUT.c
+ *   mezzotint-embed FOLDER OUTPUT.c MANIFEST
  *
- * FOLDER/manifest.txt has one row per variant:
+ * FOLDER/MANIFEST has one row per variant:
  * name op activation weight needs shape class local tile_m tile_n module. Rows that name the same module as
  * the row before share its code. */
 #include <ctype.h>
@@ -87,9 +87,9 @@ static void write_row(FILE *out, const row *r) {
             r->column[LOCAL], r->column[TILE_M], r->column[TILE_N], r->code, r->code, r->code);
 }
 
-static unsigned read_rows(const char *folder, row **rows) {
+static unsigned read_rows(const char *folder, const char *manifest, row **rows) {
     char path[LINE], line[LINE];
-    if (snprintf(path, sizeof path, "%s/manifest.txt", folder) >= (int)sizeof path)
+    if (snprintf(path, sizeof path, "%s/%s", folder, manifest) >= (int)sizeof path)
         die("path too long", folder);
     FILE *in = fopen(path, "r");
     if (!in) die("cannot open", path);
@@ -114,9 +114,9 @@ static unsigned read_rows(const char *folder, row **rows) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 3) die("expected FOLDER OUTPUT.c", "usage");
+    if (argc != 4) die("expected FOLDER OUTPUT.c MANIFEST", "usage");
     row *rows;
-    unsigned count = read_rows(argv[1], &rows);
+    unsigned count = read_rows(argv[1], argv[3], &rows);
     FILE *out = fopen(argv[2], "w");
     if (!out) die("cannot write", argv[2]);
     fprintf(out, "/* Generated from shaders/variants.txt. */\n#include \"vulkan/shader_table.h\"\n\n");
