@@ -65,14 +65,18 @@ static mzt_status measure(const model *m, executor *e, precision p, const datase
 }
 
 mzt_status score_fidelity_measure(const model *m, executor *e, precision p, const dataset *data,
-                                  bool (*progress)(void *user, uint32_t done, uint32_t count), void *user,
-                                  score_fidelity *out, mzt_error *error) {
-    const uint32_t factor = vae_factor(&m->vae), side = own_side(m, factor);
+                                  uint32_t side, bool (*progress)(void *user, uint32_t done, uint32_t count),
+                                  void *user, score_fidelity *out, mzt_error *error) {
+    const uint32_t factor = vae_factor(&m->vae);
+    side = side ? side / factor * factor : own_side(m, factor);
     *out = (score_fidelity){.pictures = data->held_out_count, .side = side, .lowest = INFINITY};
     if (m->vae.in_channels != 4 || m->vae.out_channels != 4)
         return error_set(error, MZT_ERROR_INVALID,
                          "the autoencoder has %u channels in and %u out, expected RGBA",
                          (unsigned)m->vae.in_channels, (unsigned)m->vae.out_channels);
+    if (side == 0)
+        return error_set(error, MZT_ERROR_INVALID, "the autoencoder needs sides of at least %u",
+                         (unsigned)factor);
     if (data->held_out_count == 0)
         return error_set(error, MZT_ERROR_INVALID, "%s: no picture is held out", data->folder);
     const size_t pixels = (size_t)BATCH * side * side;

@@ -119,6 +119,30 @@ static void test_check(void **state) {
     expect_text(FOLDER "/out.txt", "\"known\":true,\"pictures\":4,\"concept\":100,\"first\":100");
 }
 
+/* A freshly trained RGBA autoencoder, without the rest of a model. */
+static void test_autoencoder(void **state) {
+    (void)state;
+    static const char config[] =
+        "{\"resolution\": 32, \"batch\": 4, \"data\": {\"held_out\": 0.4}, \"optimizer\": {\"steps\": 2},"
+        "\"log\": {\"sample_minutes\": 0}, \"vae\": {\"in_channels\": 4, \"out_channels\": 4, "
+        "\"latent_channels\": 4,"
+        "\"block_out_channels\": [8, 8], \"layers_per_block\": 1, \"norm_num_groups\": 4,"
+        "\"down_block_types\": [\"DownEncoderBlock2D\", \"DownEncoderBlock2D\"],"
+        "\"up_block_types\": [\"UpDecoderBlock2D\", \"UpDecoderBlock2D\"]}}";
+    must(file_write(&host, FOLDER "/vae.json", config, strlen(config), &error));
+    assert_int_equal(
+        run("train autoencoder --device cpu --data " DATA " --config " FOLDER "/vae.json -o " FOLDER "/vae"),
+        0);
+    assert_int_equal(run(SCORE "--only-autoencoder --held-out 0.4 --side 64 -m " FOLDER "/vae/latest"), 0);
+    expect_text(FOLDER "/out.txt", "dB, mean of");
+    expect_text(FOLDER "/out.txt", "of 64 x 64");
+    assert_int_equal(run(SCORE "--only-autoencoder --held-out 0.4 --json -m " FOLDER "/vae/latest"), 0);
+    expect_text(FOLDER "/out.txt", "\"psnr\":");
+    expect_text(FOLDER "/out.txt", "\"side\":32");
+    expect_failure(SCORE "--only-autoencoder --held-out 0 -m " FOLDER "/vae/latest", 2,
+                   "no picture is held out");
+}
+
 static void test_refusals(void **state) {
     (void)state;
     expect_failure("score", 2, "--data");
@@ -135,6 +159,7 @@ static void test_refusals(void **state) {
 int main(void) {
     host = host_make(NULL);
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_folder), cmocka_unit_test(test_model),
-                                       cmocka_unit_test(test_check), cmocka_unit_test(test_refusals)};
+                                       cmocka_unit_test(test_check), cmocka_unit_test(test_autoencoder),
+                                       cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, begin_data, end);
 }

@@ -4,6 +4,7 @@
 
 #include "model_path.h"
 #include "score_command.h"
+#include "train/latents.h"
 
 bool score_progress(void *command, uint32_t done, uint32_t count) {
     score_command *c = command;
@@ -75,18 +76,19 @@ static mzt_status choose_suites(score_command *c, const char *const *names, uint
     return MZT_OK;
 }
 
-static mzt_status measure_autoencoder(score_command *c, mzt_error *error) {
+static mzt_status measure_autoencoder(score_command *c, const dataset *data, mzt_error *error) {
     model *m = NULL;
     executor *e = NULL;
     model_options options;
     precision p = PRECISION_F32;
     if (c->precision) TRY(precision_parse(c->precision, &p, error));
     TRY(model_choice_options(c->host, &c->parts, &options, error));
-    mzt_status status = model_open_with(c->host, c->model, &options, &m, error);
+    mzt_status status = c->only_autoencoder ? latents_open_autoencoder(c->host, c->model, &m, error)
+                                            : model_open_with(c->host, c->model, &options, &m, error);
     if (status >= 0) status = device_open(c->host, c->device, &e, error);
     c->bar = progress_begin("autoencoder", c->quiet);
     if (status >= 0)
-        status = score_fidelity_measure(m, e, p, c->reference->data, score_progress, c, &c->fidelity, error);
+        status = score_fidelity_measure(m, e, p, data, c->side, score_progress, c, &c->fidelity, error);
     progress_end(&c->bar);
     c->fidelity_known = status >= 0;
     executor_destroy(e);
@@ -94,10 +96,22 @@ static mzt_status measure_autoencoder(score_command *c, mzt_error *error) {
     return status;
 }
 
+/* Without looking at the training pictures. */
+static mzt_status run_autoencoder(score_command *c, mzt_error *error) {
+    const dataset_options options = {.held_out = c->held_out, .unchecked = true};
+    dataset *data = NULL;
+    TRY(model_path_find(c->host, c->model_option, &c->model, error));
+    TRY(dataset_open(c->host, c->data, &options, &data, error));
+    mzt_status status = measure_autoencoder(c, data, error);
+    dataset_close(data);
+    return status < 0 ? status : score_report(c, error);
+}
+
 static mzt_status run(score_command *c, const char *const *names, uint32_t count, mzt_error *error) {
     char *file = NULL;
     if (!c->data)
         return error_set(error, MZT_ERROR_INVALID, "--data: the folder of the training pictures is needed");
+    if (c->only_autoencoder) return run_autoencoder(c, error);
     TRY(thread_pool_create(c->host, 0, &c->pool, error));
     if (!c->suites_file) TRY(shipped_path_find(c->host, "scoring.json", &file, error));
     mzt_status status = score_suites_read(c->host, file ? file : c->suites_file, &c->suites, error);
@@ -111,7 +125,8 @@ static mzt_status run(score_command *c, const char *const *names, uint32_t count
     TRY(score_log_open(c, error));
     status = c->pictures ? score_read_folder(c, error) : score_generate(c, error);
     if (status >= 0) status = score_log_finish(c, true, error);
-    if (status >= 0 && c->model && !c->no_autoencoder) status = measure_autoencoder(c, error);
+    if (status >= 0 && c->model && !c->no_autoencoder)
+        status = measure_autoencoder(c, c->reference->data, error);
     if (status >= 0) status = score_report(c, error);
     return status < 0 || !c->sheet ? status : score_write_sheet(c, error);
 }
@@ -150,8 +165,12 @@ static uint32_t list_options(score_command *c, option *options) {
          NULL},
         {0, "held-out", "SHARE", "of the pictures, as in the training configuration; default 0.02",
          OPTION_NUMBER, &c->held_out, 0, 0.9, NULL},
+        {0, "side", "PIXELS", "of the autoencoder's pictures; default: the model's own, or 256", OPTION_COUNT,
+         &c->side, 8, 4096, NULL},
         {0, "no-autoencoder", NULL, "leave the autoencoder's score out", OPTION_FLAG, &c->no_autoencoder, 0,
          0, NULL},
+        {0, "only-autoencoder", NULL, "nothing but that; the model may lack the rest", OPTION_FLAG,
+         &c->only_autoencoder, 0, 0, NULL},
         {0, "check", NULL, "score the measure itself, on real pictures", OPTION_FLAG, &c->check, 0, 0, NULL},
         {0, "every", "N", "--check takes every Nth picture; default 20", OPTION_COUNT, &c->every, 1, 100000,
          NULL},

@@ -13,10 +13,10 @@ enum { SCORE_SHEET_MAX = 400 };
 typedef struct score_command {
     const base_host *host;
     const char *data, *suites_file, *model_option, *pictures, *save, *sheet, *device, *precision, *sampler;
-    uint32_t seeds, steps, columns;
+    uint32_t seeds, steps, columns, side;
     uint64_t seed;
     double guidance, held_out;
-    bool json, quiet, check, no_autoencoder;
+    bool json, quiet, check, no_autoencoder, only_autoencoder;
     uint32_t every;
     model_choice parts;
 

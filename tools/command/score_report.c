@@ -22,8 +22,9 @@ static const char *percent(score_share share, char *text, size_t size) {
 }
 
 static void print_table(const score_command *c) {
-    printf("%-12s %8s %9s %9s %9s %9s %9s %9s %9s\n", "suite", "pictures", "concept", "colour", "style",
-           "all", "nearest", "spread", "copies");
+    if (c->chosen_count)
+        printf("%-12s %8s %9s %9s %9s %9s %9s %9s %9s\n", "suite", "pictures", "concept", "colour", "style",
+               "all", "nearest", "spread", "copies");
     for (uint32_t s = 0; s < c->chosen_count; s++) {
         const score_total *t = &c->totals[s];
         char texts[4][16], spread[16] = "-";
@@ -84,8 +85,10 @@ mzt_status score_report(const score_command *c, mzt_error *error) {
     json_write_object(&w, NULL);
     json_write_string(&w, "model", c->model);
     json_write_string(&w, "data", c->data);
-    json_write_uint(&w, "training_pictures", c->reference->count);
-    json_write_uint(&w, "concepts", c->reference->concept_count);
+    if (c->reference) {
+        json_write_uint(&w, "training_pictures", c->reference->count);
+        json_write_uint(&w, "concepts", c->reference->concept_count);
+    }
     json_write_object(&w, "suites");
     for (uint32_t s = 0; s < c->chosen_count; s++)
         write_total(&w, c->chosen[s]->name, &c->totals[s]);
