@@ -36,6 +36,29 @@ cmake -S "$source/tests/install" -B "$work/package" -DEXAMPLE="$example" -DCMAKE
 cmake --build "$work/package" >>"$work/package.log"
 make_picture find_package "$work/package/consumer-mezzotint"
 make_picture find_package-static "$work/package/consumer-static"
+# A compiled model: the small runtime's pixels are the full library's.
+"$build/mezzotint" compile "$work/model" --steps 4 -o "$work/model.plan"
+for library in mezzotint mezzotint-runtime; do
+    # shellcheck disable=SC2046
+    ${CC:-cc} -std=c11 "$source/tests/install/compiled.c" $(pkg-config $flags --cflags --libs $library) \
+        -Wl,-rpath,"$libraries" -o "$work/compiled-$library"
+    "$work/compiled-$library" "$work/model.plan" "$work/$library.rgba"
+done
+cmp "$work/mezzotint.rgba" "$work/mezzotint-runtime.rgba"
+if ldd "$work/compiled-mezzotint-runtime" | grep -E 'png|cjson|dnnl|libz'; then
+    echo "the small runtime needs what it should not"
+    exit 1
+fi
+# shellcheck disable=SC2046
+${CC:-cc} -std=c11 "$source/tests/install/compiled.c" $(pkg-config $flags --cflags mezzotint-runtime) -L"$work/archives" \
+    $(pkg-config $flags --static --libs mezzotint-runtime | sed "s|-L$libraries||") -o "$work/compiled-static"
+"$work/compiled-static" "$work/model.plan" "$work/static.rgba"
+cmp "$work/mezzotint.rgba" "$work/static.rgba"
+if "$work/compiled-mezzotint-runtime" "$work/model" "$work/none.rgba" 2>"$work/refused.txt"; then
+    echo "the small runtime opened a checkpoint"
+    exit 1
+fi
+echo "compiled: ok"
 [ $# -ge 3 ] || exit 0
 cmake -S "$source/tests/install" -B "$work/subdirectory" -DEXAMPLE="$example" -DMEZZOTINT_SOURCE="$source" >"$work/subdirectory.log"
 cmake --build "$work/subdirectory" --target consumer-mezzotint -j 2 >>"$work/subdirectory.log"
