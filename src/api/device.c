@@ -16,6 +16,11 @@ static mzt_device_info describe(const executor_limits *l) {
     snprintf(info.name, sizeof info.name, "%s", l->name);
     snprintf(info.spec, sizeof info.spec, "%s", l->spec);
     snprintf(info.driver, sizeof info.driver, "%s", l->driver);
+    static const char *const reasons[] = {
+        "storageBuffer16BitAccess is missing, or was not enabled",
+        "shaderFloat16 and subgroup arithmetic are missing, or were not enabled"};
+    if (l->driver[0] && l->tier < sizeof reasons / sizeof *reasons)
+        snprintf(info.tier_reason, sizeof info.tier_reason, "%s", reasons[l->tier]);
     return info;
 }
 
