@@ -17,7 +17,7 @@ static void publish(mzt_job *job) {
     if (phase == GENERATE_DECODE && share > 0) eta = g->result.decode_seconds * (1 - share) / share;
     api_store(&job->phase, done ? MZT_PHASE_DONE : (double)phase);
     api_store(&job->share, done ? 1 : share);
-    api_store(&job->step, g->steps_done);
+    api_store(&job->step, generation_steps(g));
     api_store(&job->elapsed, elapsed);
     api_store(&job->eta, done ? 0 : eta);
 }

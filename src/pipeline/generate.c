@@ -31,12 +31,20 @@ generate_phase generation_phase(const generation *g, double *share) {
     return phase;
 }
 
+uint32_t generation_steps(const generation *g) {
+    if (g->stage != STAGE_STEPS || !g->task.n) return g->steps_done;
+    const uint32_t calls = g->denoiser.done + g->task.progress.repetitions;
+    if (calls == 0 || calls > g->denoiser.calls) return g->steps_done;
+    const double *row = sampler_program_row(g->sampler, calls - 1);
+    return (uint32_t)row[SAMPLER_ROW_STEP] + (row[SAMPLER_ROW_EMIT] != 0);
+}
+
 /* Tells how far it is; false cancels. */
 static bool report(generation *g) {
     double share;
     const generate_request *r = g->request;
     const generate_phase phase = generation_phase(g, &share);
-    return !r->progress || r->progress(r->user, phase, share, g->steps_done, g->result.steps);
+    return !r->progress || r->progress(r->user, phase, share, generation_steps(g), g->result.steps);
 }
 
 /* Ends the stage's run `index`. */

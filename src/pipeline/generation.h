@@ -105,6 +105,9 @@ mzt_status generation_wait(generation *g, uint64_t timeout_us, mzt_error *error)
 /* How far: the phase, and 0...1 of it. */
 generate_phase generation_phase(const generation *g, double *share);
 
+/* Finished steps of the step loop. */
+uint32_t generation_steps(const generation *g);
+
 /* One stage, in generation_stages.c. */
 typedef struct stage_functions {
     generate_phase phase;

@@ -433,6 +433,10 @@ static void test_cancel_from_another_thread(void **state) {
     assert_int_equal(pthread_create(&thread, NULL, cancel_later, s.job), 0);
     assert_int_equal(mzt_job_run(s.job, &error), MZT_CANCELLED);
     pthread_join(thread, NULL);
+    mzt_progress reached = {.struct_size = sizeof reached};
+    must(mzt_job_progress(s.job, &reached, &error));
+    print_message("cancelled at step %u of %u\n", reached.step, reached.steps);
+    assert_true(reached.step >= 2 && reached.step < reached.steps);
     close_stack(&s);
 }
 
