@@ -392,7 +392,7 @@ static void *work(void *argument) {
     return NULL;
 }
 
-static void test_two_contexts(void **state) {
+static void test_two_contexts_in_threads(void **state) {
     (void)state;
     static worker alone[2], together[2];
     pthread_t threads[2];
@@ -486,12 +486,16 @@ static void test_sampler(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_equal),        cmocka_unit_test(test_cancel_everywhere),
-        cmocka_unit_test(test_allocations),  cmocka_unit_test(test_reserved),
-        cmocka_unit_test(test_arguments),    cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_two_contexts), cmocka_unit_test(test_cancel_from_another_thread),
-        cmocka_unit_test(test_sampler)};
+    cmocka_set_test_filter(getenv("MZT_TEST_FILTER")); /* NULL: all of them */
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_equal),
+                                       cmocka_unit_test(test_cancel_everywhere),
+                                       cmocka_unit_test(test_allocations),
+                                       cmocka_unit_test(test_reserved),
+                                       cmocka_unit_test(test_arguments),
+                                       cmocka_unit_test(test_limits),
+                                       cmocka_unit_test(test_two_contexts_in_threads),
+                                       cmocka_unit_test(test_cancel_from_another_thread),
+                                       cmocka_unit_test(test_sampler)};
     host = host_make(NULL);
     return cmocka_run_group_tests(tests, begin, end);
 }
