@@ -60,7 +60,7 @@ static uint64_t tiles_of_split(const weight_grad_params *p) {
 
 bool winograd_grad_applies(const weight_grad_params *p) {
     return p->kh == 3 && p->kw == 3 && p->stride == 1 && p->c >= WINOGRAD_LEAST_CHANNELS &&
-           p->cout >= WINOGRAD_LEAST_CHANNELS && winograd_fits(p->n, p->oh, p->ow) &&
+           p->cout >= WINOGRAD_LEAST_CHANNELS && winograd_fits(p->oh, p->ow) &&
            tiles_of_split(p) >= 2 * KERNEL_ROWS &&
            align_up(p->cout, KERNEL_ROWS) * align_up(p->c, KERNEL_MAX_COLUMNS) <= WINOGRAD_MOST_WEIGHTS;
 }

@@ -64,7 +64,7 @@ bool winograd_applies(const cpu_call *call) {
     const conv2d_params *p = &call->params->conv2d;
     const uint64_t k = (uint64_t)p->c0 + p->c1;
     return p->kh == 3 && p->kw == 3 && p->stride == 1 && p->row0 == 0 &&
-           p->rows == (uint64_t)p->n * p->oh * p->ow && winograd_fits(p->n, p->oh, p->ow) &&
+           p->rows == (uint64_t)p->n * p->oh * p->ow && winograd_fits(p->oh, p->ow) &&
            k >= WINOGRAD_LEAST_CHANNELS && p->cout >= WINOGRAD_LEAST_CHANNELS &&
            k * align_up(p->cout, KERNEL_MAX_COLUMNS) <= WINOGRAD_MOST_WEIGHTS;
 }

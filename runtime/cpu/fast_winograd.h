@@ -23,12 +23,15 @@ static inline uint64_t winograd_apart(uint64_t count) {
  * direct way. */
 #define WINOGRAD_MOST_WEIGHTS ((128u << 20) / (WINOGRAD_PLACES * sizeof(float)))
 
-/* Whether n pictures of h x w results fill most of the tiles that cover them, and these are enough to share
- * out. */
-static inline bool winograd_fits(uint64_t n, uint32_t h, uint32_t w) {
-    const uint64_t tiles = n * ceil_div(h, WINOGRAD_TILE) * ceil_div(w, WINOGRAD_TILE),
-                   pixels = tiles * WINOGRAD_TILE * WINOGRAD_TILE;
-    return 2 * pixels <= 3 * n * h * w && tiles >= 2 * KERNEL_ROWS;
+/* Tiles that cover a picture of h x w results. */
+static inline uint64_t winograd_tiles(uint32_t h, uint32_t w) {
+    return (uint64_t)ceil_div(h, WINOGRAD_TILE) * ceil_div(w, WINOGRAD_TILE);
+}
+
+/* Whether a picture of h x w results fills most of the tiles that cover it. How many pictures there are must
+ * not count: one picture is the same, to the bit, alone and in a batch. */
+static inline bool winograd_fits(uint32_t h, uint32_t w) {
+    return 2 * winograd_tiles(h, w) * WINOGRAD_TILE * WINOGRAD_TILE <= 3 * (uint64_t)h * w;
 }
 
 bool winograd_applies(const cpu_call *call);

@@ -188,6 +188,7 @@ static void test_vae_and_clip(void **state) {
     assert_int_equal(vae_factor(&any.vae), 1u << (any.vae.levels - 1));
     any.vae.patch_size = 4;
     assert_int_equal(vae_factor(&any.vae), 4u << (any.vae.levels - 1));
+    any.vae.patch_size = 1;
     assert_true(!any.vae.quant_conv && any.vae.post_quant_conv && !any.vae.mid_attention);
     assert_true(any.vae.shift_factor == 0.5f && any.vae.scaling_factor == 0.18215f);
     assert_int_equal(vae_factor(&any.vae), 2);
@@ -246,8 +247,8 @@ static void test_model_index(void **state) {
          "component \"vae\" is missing"},
         {"{\"_class_name\": \"StableDiffusionXLPipeline\", " INDEX_BASE ", " INDEX_VAE ", " INDEX_TEXT "}",
          "component \"text_encoder_2\" is missing"},
-        {"{\"_class_name\": \"StableDiffusionPipeline\", \"vae\": [\"diffusers\", \"AutoencoderTiny\"]}",
-         "vae: class \"AutoencoderTiny\" is not supported"},
+        {"{\"_class_name\": \"StableDiffusionPipeline\", \"vae\": [\"diffusers\", \"ConsistencyDecoderVAE\"]}",
+         "vae: class \"ConsistencyDecoderVAE\" is not supported"},
         {"{\"_class_name\": \"StableDiffusionPipeline\", \"controlnet\": [\"diffusers\", "
          "\"ControlNetModel\"]}",
          "component \"controlnet\" is not supported"},

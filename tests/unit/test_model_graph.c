@@ -339,7 +339,7 @@ static void test_eos_rows(void **state) {
     (void)state;
     const uint32_t ids[] = {5, 1, 9, 9, 9, 5, 1, 1, 1, 1, 5, 7, 2, 9, 2};
     uint32_t rows[3];
-    clip_config config = {.eos = 9};
+    clip_config config = {.eos = 9, .vocabulary = 10};
     clip_eos_rows(&config, ids, 3, 5, rows);
     assert_int_equal(rows[0], 2);
     assert_int_equal(rows[1], 5); /* no end token: position 0 */
