@@ -432,7 +432,8 @@ static void test_command(void **state) {
     run(0, "", "convert one.safetensors -o again --layout single --quiet");
     run(0, "v-prediction", "inspect one.safetensors --prediction v");
     run(0, "2 steps",
-        "generate \"a my-Style\" -m unet.safetensors --vae tiny-sd15/vae --text-encoder text.safetensors "
+        "generate --device cpu \"a my-Style\" -m unet.safetensors --vae tiny-sd15/vae --text-encoder "
+        "text.safetensors "
         "--tokenizer "
         "tiny-sd15/tokenizer --embedding my-Style.safetensors -W 64 -H 64 --steps 2 --seed 1 -o p.png");
     run(2, "unknown type 'f8': expected keep, f16, bf16 or f32",
